@@ -1,0 +1,137 @@
+"""What a run is: everything that decides its result, as JSON with a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from synthgen.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The slots of one task on one embodiment: ``n`` required successes, numbered 0..n-1."""
+
+    task: str
+    embodiment: str
+    n: int
+
+    @property
+    def name(self) -> str:
+        """Stable name used in file names and records."""
+        return f"{self.task}.{self.embodiment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A fixed contiguous range of a cell's slots: [start, stop)."""
+
+    task: str
+    embodiment: str
+    index: int
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """Stable name, sortable within a cell."""
+        return f"{self.task}.{self.embodiment}.{self.index:06d}"
+
+    @property
+    def cell(self) -> str:
+        """Name of its cell."""
+        return f"{self.task}.{self.embodiment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """Everything that decides what a run produces; not where, nor how fast (workers, address, log level).
+
+    Attributes:
+        cells: tasks x embodiments with their share of n.
+        seed: the entropy of every episode.
+        scene: path as the user gave it, or the built-in scene's name; scene_digest: of the composed stage.
+        simulator: "mujoco".
+        fps: control and data set rate, Hz.
+        cameras: camera names by embodiment; empty = state only.
+        width, height: pixels.
+        formats: exporter names.
+        shard_size: slots per shard.
+        max_attempts: attempts at a slot before it is quarantined.
+        task_digests: sha256 of each task's source file.
+        version: synthgen's.
+    """
+
+    cells: tuple[Cell, ...]
+    seed: int
+    scene: str
+    scene_digest: str
+    simulator: str
+    fps: int
+    cameras: Mapping[str, tuple[str, ...]]
+    width: int
+    height: int
+    formats: tuple[str, ...]
+    shard_size: int
+    max_attempts: int
+    task_digests: Mapping[str, str]
+    version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able mapping."""
+        d = asdict(self)
+        d["cameras"] = {k: list(v) for k, v in self.cameras.items()}
+        return json.loads(json.dumps(d))
+
+    @classmethod
+    def from_json(cls, d: Mapping[str, Any]) -> RunPlan:
+        """The inverse of ``to_json``.
+
+        Raises:
+            UsageError: a field is missing or unknown.
+        """
+        known = {f.name for f in fields(cls)}
+        if set(d) != known:
+            odd = sorted(set(d) ^ known)
+            raise UsageError(
+                f"plan.json: missing or unknown fields: {', '.join(odd)}",
+                remedy="use the synthgen version that made the run",
+            )
+        values = dict(d)
+        values["cells"] = tuple(Cell(**c) for c in d["cells"])
+        values["cameras"] = {k: tuple(v) for k, v in d["cameras"].items()}
+        values["formats"] = tuple(d["formats"])
+        return cls(**values)
+
+    def digest(self) -> str:
+        """sha256 of the canonical JSON."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def differences(self, other: RunPlan) -> dict[str, tuple[Any, Any]]:
+        """Fields that differ: name -> (mine, the other's)."""
+        a, b = self.to_json(), other.to_json()
+        return {k: (a[k], b[k]) for k in a if a[k] != b[k]}
+
+    def shards(self) -> Iterator[Shard]:
+        """Every shard, interleaving the cells so that all make progress from the start; computed, not stored."""
+        counts = [-(-c.n // self.shard_size) for c in self.cells]
+        for index in range(max(counts, default=0)):
+            for cell, count in zip(self.cells, counts, strict=True):
+                if index < count:
+                    start = index * self.shard_size
+                    yield Shard(
+                        task=cell.task,
+                        embodiment=cell.embodiment,
+                        index=index,
+                        start=start,
+                        stop=min(start + self.shard_size, cell.n),
+                    )
+
+    @property
+    def n(self) -> int:
+        """Required successes in all."""
+        return sum(c.n for c in self.cells)
