@@ -1,8 +1,8 @@
 """Finding tasks, exporters, embodiments, simulators and scenes: project folders first, then entry points.
 
-A project folder holds ``scenes/``, ``tasks/``, ``exporters/`` and ``cluster/``. The built-in one lies beside
-the package in a checkout and inside it in a wheel. The user's (``--project``) is searched first. Python files in a project folder are
-executed: only point synthgen at folders you trust.
+A project folder holds ``scenes/``, ``tasks/``, ``exporters/`` and ``cluster/``. The built-in one lies beside the
+package in a checkout and inside it in a wheel. The user's (``--project``) is searched first. Python files in a
+project folder are executed: only point synthgen at folders you trust.
 """
 
 from __future__ import annotations

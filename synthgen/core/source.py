@@ -1,4 +1,4 @@
-"""Where a worker gets its episodes from: the pipeline in ``synthgen.episode``, or the fake one in ``synthgen.testing``."""
+"""Where a worker gets its episodes from: the pipeline of ``synthgen.episode``, or the fake one for fault tests."""
 
 from __future__ import annotations
 

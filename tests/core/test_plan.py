@@ -1,0 +1,62 @@
+"""A plan is JSON with a digest; its shards cover every slot once."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthgen.core.errors import UsageError
+from synthgen.core.plan import Cell, RunPlan
+
+PLAN = RunPlan(
+    cells=(Cell(task="pick_place", embodiment="franka", n=5), Cell(task="pick_place", embodiment="g1", n=4)),
+    seed=0,
+    scene="tabletop",
+    scene_digest="ab",
+    simulator="mujoco",
+    fps=20,
+    cameras={"franka": ("agentview", "wrist"), "g1": ("ego_view",)},
+    width=256,
+    height=256,
+    formats=("lerobot",),
+    shard_size=2,
+    max_attempts=20,
+    task_digests={"pick_place": "cd"},
+    version="0",
+)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(1, 70))
+def test_shards_cover_every_slot_once(counts: list[int], size: int) -> None:
+    cells = tuple(Cell(task="t", embodiment=f"e{i}", n=n) for i, n in enumerate(counts))
+    seen = [
+        (s.embodiment, k) for s in replace(PLAN, cells=cells, shard_size=size).shards() for k in range(s.start, s.stop)
+    ]
+    assert len(seen) == len(set(seen)) == sum(counts)
+    assert set(seen) == {(c.embodiment, k) for c in cells for k in range(c.n)}
+
+
+def test_cells_take_turns() -> None:
+    assert [s.name for s in PLAN.shards()][:3] == [
+        "pick_place.franka.000000",
+        "pick_place.g1.000000",
+        "pick_place.franka.000001",
+    ]
+
+
+def test_json_round_trip_keeps_the_digest() -> None:
+    again = RunPlan.from_json(PLAN.to_json())
+    assert again == PLAN
+    assert again.digest() == PLAN.digest()
+
+
+def test_differences_name_the_fields() -> None:
+    other = replace(PLAN, seed=1, cameras={})
+    assert set(PLAN.differences(other)) == {"seed", "cameras"}
+    assert PLAN.digest() != other.digest()
+
+
+def test_unknown_fields_are_refused() -> None:
+    with pytest.raises(UsageError, match="colour"):
+        RunPlan.from_json({**PLAN.to_json(), "colour": 1})
