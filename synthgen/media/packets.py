@@ -109,11 +109,12 @@ def extract(path: Path, from_frame: int, frames: int) -> bytes:
     with open_source(path) as source:
         stream = source.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate
-        if rate is None or rate.denominator != 1:
+        base = stream.time_base
+        if rate is None or base is None or rate.denominator != 1:
             raise DamagedShardError(f"{path}: frame rate {rate} is not a whole number")
         tick = Fraction(1, rate.numerator)
         # All timestamps are exact, so seeking lands on the keyframe at or before the wanted frame.
-        source.seek(round(from_frame * tick / stream.time_base), stream=stream, backward=True, any_frame=False)
+        source.seek(round(from_frame * tick / base), stream=stream, backward=True, any_frame=False)
         found = 0
         with av.open(buffer, "w", format="mp4", options=container_options(rate.numerator)) as sink:
             out = sink.add_stream_from_template(stream, opaque=True)
@@ -121,7 +122,7 @@ def extract(path: Path, from_frame: int, frames: int) -> bytes:
             for packet in source.demux(stream):
                 if packet.pts is None:
                     continue
-                index = round(packet.pts * stream.time_base / tick)
+                index = round(packet.pts * base / tick)
                 if index < from_frame:
                     continue
                 if found == frames:

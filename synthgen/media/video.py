@@ -151,7 +151,7 @@ class VideoEncoder:
         self._size = (height, width)
         os.environ.setdefault("SVT_LOG", "1")  # errors only; the library writes its settings to stderr otherwise
         container = av.open(self._buffer, "w", format="mp4", options=container_options(self._fps))
-        self._stream = container.add_stream(
+        stream = container.add_stream(
             self._encoder,
             rate=self._fps,
             options={
@@ -161,13 +161,14 @@ class VideoEncoder:
                 **self._fixed,
             },
         )
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, PIX_FMT
-        self._stream.codec_context.thread_count = 1
-        self._stream.codec_context.time_base = Fraction(1, self._fps)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width, height, PIX_FMT
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = Fraction(1, self._fps)
         # Said, not guessed: players assume another matrix for large pictures.
-        self._stream.codec_context.colorspace = Colorspace.ITU601
-        self._stream.codec_context.color_range = ColorRange.MPEG
-        self._container = container
+        stream.codec_context.colorspace = Colorspace.ITU601
+        stream.codec_context.color_range = ColorRange.MPEG
+        self._container, self._stream = container, stream
 
     def _mux(self, packets: Iterable[av.Packet]) -> None:
         assert self._container is not None
@@ -200,7 +201,7 @@ def open_source(source: Source) -> InputContainer:
     """
     name = f"{len(source)} bytes" if isinstance(source, bytes | bytearray | memoryview) else str(source)
     try:
-        return av.open(io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else str(source))
+        return av.open(io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else str(source), "r")
     except (FFmpegError, OSError) as error:
         raise DamagedShardError(f"video {name}: cannot be opened: {error}") from error
 
