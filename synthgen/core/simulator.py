@@ -141,11 +141,15 @@ class Simulator(Protocol):
         """A copy of the state of all environments."""
         ...
 
-    def set_state(self, state: SimState, *, previous_targets: Array | None = None) -> None:
-        """Set all environments to ``state`` (leading axis E) and forget solver warm starts.
+    def set_state(
+        self, state: SimState, *, previous_targets: Array | None = None, envs: Sequence[int] | None = None
+    ) -> None:
+        """Set environments to ``state`` and forget their solver warm starts; the others are left alone.
 
-        After equal calls, equal steps give equal states (bitwise, where the simulator says deterministic).
-        ``previous_targets`` (E, Jd): where the commands stand; None = the driven joints' positions.
+        ``envs``: indices of the K environments to set, None = all E of them; ``state`` has leading axis K.
+        After equal calls, equal steps give equal states (bitwise, where the simulator says deterministic), whatever
+        the environment did before and whatever the others do.
+        ``previous_targets`` (K, Jd): where the commands stand; None = the driven joints' positions.
         """
         ...
 
