@@ -30,6 +30,7 @@ class DatasetSpec:
         fps: frames per second.
         groups: layout of state and action.
         end_effectors: names.
+        objects: objects and receptacles whose poses are per-frame columns; an episode may lack some of them.
         cameras: in order.
         tasks: task names of the run.
         scene: file name of the stage.
@@ -50,6 +51,7 @@ class DatasetSpec:
     scene: str
     command: str
     licence: str
+    objects: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
