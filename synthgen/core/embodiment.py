@@ -58,8 +58,11 @@ class JointLimits:
 class HandGrasp:
     """One measured way of a hand to hold one shape and girth by friction alone.
 
-    The grasp frame is the end effector's ``site``: x along the stretched fingers, y out of the palm, z to the
-    thumb side (for a parallel jaw: z along the approach, y along the opening).
+    The grasp frame is the end effector's ``site``: x along the stretched fingers, y out of the palm, and z completing
+    the right-handed frame: to the thumb side on a right hand, to the little finger's on a left one (for a parallel
+    jaw: z along the approach, y along the opening). Held by the grasp, the frame's orientation in the world is
+    Rz(yaw) Ry(pitch) Rx(-roll) with a free yaw. The mirror image of a right hand's grasp has roll pi - roll and the
+    z of ``center`` and ``approach`` negated; so a left hand's table needs no special case in that formula.
 
     Attributes:
         shape: which object shapes it is for.
@@ -132,6 +135,8 @@ class Embodiment:
         gains: position gains by simulated joint.
         limits: motion limits by driven joint.
         base: the robot's base frame in the mount's frame (see ``Mount``).
+        contact_bodies: bodies of the built model whose colliders take part in the physics (hands and forearms). The
+            other colliders (torso, upper arms) are for planning; a simulator switches them off in its own copy.
         timestep: physics step that its hands need, seconds.
         build: ``build(asset_root_of) -> mujoco.MjSpec``: the fixed-base robot at the origin of its base frame, with
             hands, sites, position actuators named like their joints (one per simulated joint, followers
@@ -153,6 +158,7 @@ class Embodiment:
     gains: Mapping[str, Gains]
     limits: Mapping[str, JointLimits]
     base: Pose
+    contact_bodies: tuple[str, ...] = ()
     timestep: float = 0.002
     build: Callable[[Callable[[str], Any]], Any]
     packs: tuple[str, ...]
