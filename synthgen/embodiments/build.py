@@ -22,6 +22,8 @@ from synthgen.core.embodiment import Embodiment, Gains, HandGrasp
 from synthgen.core.errors import AssetError
 from synthgen.core.pose import Pose, quat_from_axis_angle, quat_from_matrix, quat_mul
 
+Vector = tuple[float, float, float]
+
 VISUAL_GROUP = 2
 COLLIDER_GROUP = 3
 ROBOT_CONTYPE, ROBOT_CONAFFINITY = 2, 1
@@ -47,6 +49,11 @@ def load_mjcf(path: Path) -> Any:
     for kind in ("actuators", "sensors", "sites", "cameras", "lights", "keys", "excludes"):
         for thing in list(getattr(spec, kind)):
             spec.delete(thing)
+    for texture in list(spec.textures):  # the files' skies and floors; no robot part is textured
+        spec.delete(texture)
+    for material in list(spec.materials):
+        for i in range(len(material.textures)):
+            material.textures[i] = ""
     for geom in list(spec.geoms):
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             spec.delete(geom)
@@ -116,6 +123,17 @@ def set_dynamics(joint: Any, *, damping: float, armature: float, frictionloss: f
     joint.armature = armature
     joint.frictionloss = frictionloss
     joint.actfrclimited = 0
+
+
+def replace_colliders(spec: Any, boxes: Mapping[str, tuple[Vector, Vector]]) -> None:
+    """Take away the colliders of all bodies and give the named ones a box: centre and half size, metres."""
+    import mujoco
+
+    for geom in list(spec.geoms):
+        if geom.contype or geom.conaffinity:
+            spec.delete(geom)
+    for name, (center, size) in boxes.items():
+        spec.body(name).add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=size, mass=0.0)
 
 
 def add_site(spec: Any, name: str, body: str, pose: Pose) -> None:
@@ -189,3 +207,9 @@ def look_at(eye: Iterable[float], target: Iterable[float], up: Iterable[float] =
     x = np.cross(up_, z)
     x = x / np.linalg.norm(x)
     return Pose.of(eye_, quat_from_matrix(np.stack([x, np.cross(z, x), z], axis=1)))
+
+
+def look_down(eye: Vector, pitch: float) -> Pose:
+    """A camera at ``eye`` looking along x, turned ``pitch`` radians down, its image upright."""
+    x, y, z = eye
+    return look_at(eye, (x + np.cos(pitch), y, z - np.sin(pitch)))

@@ -24,8 +24,10 @@ ARM_GAINS = ((4500, 450, 87),) * 2 + ((3500, 350, 87),) * 2 + ((2000, 200, 12),)
 # A finger: at most 30 N (the hand's rated continuous grasp force is 70 N); 0.3 kg needs 3 N at friction 1.
 FINGER_GAIN = Gains(kp=1500.0, kv=60.0, max_force=30.0)
 FINGER_DAMPING, FINGER_ARMATURE = 8.0, 0.1
-WRIST_CAMERA = b.look_at((0.07, 0.0, 0.0), (0.0, 0.0, 0.16), up=(1.0, 0.0, 0.0))
+# In the hand's frame (x along the opening, z to the tips): beside the hand, on the side away from the base.
+WRIST_CAMERA = b.look_at((0.0, 0.07, 0.0), (0.0, 0.0, 0.16), up=(0.0, 1.0, 0.0))
 WRIST_FOVY = 75.0
+PEDESTAL = (0.11, 0.11, 0.35)  # half size, metres: seen only, and hidden below any floor
 # --------------------------------------------------------------------------------------------------------------------
 
 ARM = tuple(f"panda_joint{i}" for i in range(1, 8))
@@ -52,6 +54,7 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     b.rename_bodies(spec, {"right_hand": "panda_flange"})
     b.attach_hand(spec, "panda_flange", _gripper(root), "panda_")
     spec.modelname = "franka"
+    _add_pedestal(spec)
     b.apply_conventions(spec, hand_bodies=HAND_BODIES)
     for name in ARM:
         b.set_dynamics(spec.joint(name), damping=1.0, armature=0.1)
@@ -63,6 +66,20 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     b.add_position_actuators(spec, FRANKA.gains)
     b.add_cameras(spec, FRANKA)
     return spec
+
+
+def _add_pedestal(spec: Any) -> None:
+    import mujoco
+
+    spec.body("panda_base").add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=(-0.04, 0.0, -PEDESTAL[2]),
+        size=PEDESTAL,
+        rgba=(0.25, 0.26, 0.28, 1.0),
+        contype=0,
+        conaffinity=0,
+        mass=0.0,
+    )
 
 
 def _gripper(root: Path) -> Any:

@@ -24,15 +24,16 @@ from synthgen.embodiments import g1_hand as hand
 BASE = Pose.of((-0.15, 0.0, -0.87))
 WAIST_HOME = 0.0
 # Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it.
-ARM_HOME = (0.2, -0.2, 0.0, 0.0, 0.0)
+ARM_HOME = (-0.2, -1.4, 0.2, 0.05, 1.2)
 ARM_REST = (0.2, -0.2, 0.0, 0.0, 0.0)
 WEIGHTS = (0.6, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=1000.0, kv=60.0)
 WAIST_GAIN = Gains(kp=1000.0, kv=60.0)
 ARM_ARMATURE = 0.1
-# In the torso's frame (at the pelvis): where the head's RealSense sits, 0.3 m above the table.
-EGO_CAMERA = b.look_at((0.075, 0.0, 0.44), (0.33, 0.0, 0.115))
-EGO_FOVY = 80.0
+# In the torso's frame (at the pelvis): at the forehead, 0.38 m above the table. The table is close and the robot is
+# small: seeing table x 0.1-0.5 m, y +-0.35 m from the mount takes a wide lens.
+EGO_EYE, EGO_PITCH = (0.08, 0.0, 0.495), 0.96
+EGO_FOVY = 95.0
 # How the legs stand (hip pitch, roll, yaw, knee, ankle pitch, roll); seen only.
 LEG_POSE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 # --------------------------------------------------------------------------------------------------------------------
@@ -124,7 +125,11 @@ G1 = Embodiment(
     },
     end_effectors=(_end_effector("right"), _end_effector("left")),
     home=_home(),
-    cameras=(Camera(name="ego_view", parent="torso_link", pose=EGO_CAMERA, fovy=float(np.radians(EGO_FOVY))),),
+    cameras=(
+        Camera(
+            name="ego_view", parent="torso_link", pose=b.look_down(EGO_EYE, EGO_PITCH), fovy=float(np.radians(EGO_FOVY))
+        ),
+    ),
     gains={
         WAIST: WAIST_GAIN,
         **{j: ARM_GAIN for s in SIDES for j in ARMS[s]},

@@ -20,16 +20,28 @@ BASE = Pose.of((-0.15, 0.0, -0.02))
 WAIST_HOME = (0.0, 0.05, 0.0)  # yaw, pitch, roll
 NECK_HOME = (0.0, 0.0, 0.26)  # yaw, roll, pitch: looking down
 # Right arm: shoulder pitch, roll, yaw, elbow pitch, wrist yaw, roll, pitch. The left arm mirrors it.
-ARM_HOME = (-0.3, -0.3, 0.0, -1.4, 0.0, 0.0, 0.0)
+ARM_HOME = (0.17, -0.57, -0.27, -1.44, -0.29, 0.51, -0.30)
 ARM_REST = (-0.3, -0.3, 0.0, -1.4, 0.0, 0.0, 0.0)
 WEIGHTS = (0.3, 0.3, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=2000.0, kv=80.0)
 WAIST_GAIN = Gains(kp=2000.0, kv=80.0)
 NECK_GAIN = Gains(kp=500.0, kv=20.0)
 ARM_ARMATURE = 0.05
-# In the frame of the head's last link; the head is 0.64 m above the table and 0.1 m behind its edge.
-EGO_CAMERA = b.look_at((0.13, 0.0, 0.09), (0.42, 0.0, -0.5))
-EGO_FOVY = 62.0
+# In the frame of the head's last link, which looks 0.31 rad down at home: in front of the forehead, 0.56 m above the
+# table. It sees table x 0.1-0.5 m, y +-0.35 m from the mount, objects of 12 cm and both hands.
+EGO_EYE, EGO_PITCH = (0.14, 0.0, 0.14), 1.0
+EGO_FOVY = 75.0
+# Boxes instead of the published colliders, which are far smaller than the robot: centre and half size, metres.
+COLLIDERS = {
+    "whole_body": ((-0.037, 0.0, -0.039), (0.111, 0.172, 0.086)),
+    "torso_waist_pitch": ((0.0, 0.0, 0.04), (0.05, 0.05, 0.08)),
+    "torso_waist_roll": ((-0.012, 0.0, 0.14), (0.13, 0.11, 0.17)),
+    "head_pitch": ((0.016, 0.0, 0.105), (0.10, 0.075, 0.11)),
+    **{f"{s}_upper_arm_pitch": ((0.0, m * 0.051, 0.0), (0.037, 0.053, 0.037)) for s, m in (("l", 1), ("r", -1))},
+    **{f"{s}_upper_arm_yaw": ((0.0, 0.0, -0.107), (0.032, 0.033, 0.109)) for s in "lr"},
+    **{f"{s}_lower_arm_pitch": ((0.0, m * 0.007, -0.011), (0.02, 0.027, 0.031)) for s, m in (("l", 1), ("r", -1))},
+    **{f"{s}_hand_yaw": ((0.0, 0.0, -0.105), (0.034, 0.035, 0.105)) for s in "lr"},
+}
 # How the legs stand (hip roll, yaw, pitch, knee, ankle pitch, roll); seen only.
 LEG_POSE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 # --------------------------------------------------------------------------------------------------------------------
@@ -58,6 +70,7 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     root = Path(asset_root_of("robosuite"))
     spec = b.load_mjcf(root / "robots/gr1/robot.xml")
     spec.modelname = "gr1"
+    b.replace_colliders(spec, COLLIDERS)
     for side in SIDES:
         letter = side[0]
         b.freeze(spec, {f"{letter}_leg_{j}": q for j, q in zip(_LEG, LEG_POSE, strict=True)})
@@ -122,7 +135,11 @@ GR1 = Embodiment(
     followers=(*hand.followers("left"), *hand.followers("right")),
     end_effectors=(_end_effector("right"), _end_effector("left")),
     home=_home(),
-    cameras=(Camera(name="ego_view", parent="head_pitch", pose=EGO_CAMERA, fovy=float(np.radians(EGO_FOVY))),),
+    cameras=(
+        Camera(
+            name="ego_view", parent="head_pitch", pose=b.look_down(EGO_EYE, EGO_PITCH), fovy=float(np.radians(EGO_FOVY))
+        ),
+    ),
     gains={
         **{j: ARM_GAIN for s in SIDES for j in ARMS[s]},
         **{j: WAIST_GAIN for j in WAIST},
