@@ -1,0 +1,125 @@
+"""Inverse kinematics of one arm: weighted damped least squares with limits and a preferred posture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from synthgen.core.pose import Array
+from synthgen.experts.arm import Arm
+
+# Rotation counts this many metres per radian against position.
+ROTATION_WEIGHT = 0.3
+DAMPING = 2e-4
+LONGEST_STEP = 0.35
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Solution:
+    """Result of a solve: arm configuration (n,), what is left of position (m) and rotation (rad) error."""
+
+    q: Array
+    position_error: float
+    rotation_error: float
+    iterations: int
+
+    def within(self, position: float, rotation: float) -> bool:
+        """Whether both errors are at most the given ones, m and rad."""
+        return self.position_error <= position and self.rotation_error <= rotation
+
+
+class ArmIK:
+    """Solves for one arm on a shared ``MjData``, whose other joints stay as they are set.
+
+    A step is dq = X e + (1 - X J) g with X = W J' (J W J' + damping)^-1: the weighted damped least-squares inverse
+    (Nakamura and Hanafusa, 1986), with the pull g to the rest posture in its null space.
+    """
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, arm: Arm) -> None:
+        self._model, self._data, self._arm = model, data, arm
+        self._weights = np.array(arm.effector.weights, float)[:, None]  # (n, 1)
+        self.rest = np.clip(np.array(arm.effector.rest, float), arm.lower, arm.upper)
+        self._jac = np.zeros((6, model.nv))
+        self._quat, self._error = np.zeros(4), np.zeros(6)
+        self._damping = DAMPING * np.eye(6)
+        self._rows = np.array([1.0, 1.0, 1.0, *[ROTATION_WEIGHT] * 3])
+        self._rows_free = np.array([1.0, 1.0, 1.0, ROTATION_WEIGHT, ROTATION_WEIGHT, 0.0])
+
+    def solve(
+        self,
+        seed: Array,
+        point: Array,
+        rotation: Array,
+        *,
+        tool: Array | None = None,
+        free_yaw: bool = False,
+        posture: float = 0.0,
+        iterations: int = 40,
+        position_tolerance: float = 5e-4,
+        rotation_tolerance: float = 5e-3,
+    ) -> Solution:
+        """Bring the tool point to ``point`` with the grasp frame turned as ``rotation``.
+
+        Args:
+            seed: (n,) arm configuration to start from, rad (m).
+            point: (3,) where the tool point shall be, world frame, metres.
+            rotation: (3, 3) grasp frame -> world.
+            tool: (3,) tool point in the grasp frame, metres; None = its origin.
+            free_yaw: leave the rotation about the world's z axis through the tool point free.
+            posture: pull to the rest posture per step, 0 to 1.
+            iterations: most steps.
+            position_tolerance, rotation_tolerance: when to stop, m and rad.
+
+        Returns:
+            The best configuration reached; the caller judges its errors.
+        """
+        arm, model, data = self._arm, self._model, self._data
+        q = np.clip(seed, arm.lower, arm.upper)
+        target, rows = rotation, self._rows_free if free_yaw else self._rows
+        weights, jac = self._weights, self._jac
+        # The pull must have had time to act, and must end before the solution is judged.
+        settle = min(8, iterations // 2) if posture else 0
+        used = 0
+        for used in range(iterations + 1):
+            data.qpos[arm.qpos] = q
+            mujoco.mj_kinematics(model, data)
+            current = data.site_xmat[arm.site].reshape(3, 3)
+            at = data.site_xpos[arm.site] if tool is None else data.site_xpos[arm.site] + current @ tool
+            if free_yaw:
+                target = turned_to(rotation, current)
+            self._rotation_error(target @ current.T)
+            self._error[:3] = point - at
+            left = float(np.sqrt(self._error[:3] @ self._error[:3]))
+            turn = float(np.sqrt(self._error[3:] @ self._error[3:]))
+            if (left < position_tolerance and turn < rotation_tolerance and used >= settle) or used == iterations:
+                return Solution(q=q, position_error=left, rotation_error=turn, iterations=used)
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_jac(model, data, jac[:3], jac[3:], at, arm.body)
+            j = rows[:, None] * jac[:, arm.dofs]  # (6, n)
+            wj = weights * j.T  # (n, 6)
+            pull = posture * (self.rest - q) if posture and used < iterations - 12 else None
+            e = rows * self._error if pull is None else rows * self._error - j @ pull
+            step = wj @ np.linalg.solve(j @ wj + self._damping, e)
+            if pull is not None:
+                step += pull
+            longest = float(np.abs(step).max())
+            if longest > LONGEST_STEP:
+                step *= LONGEST_STEP / longest
+            moved = np.clip(q + step, arm.lower, arm.upper)
+            q = moved
+        raise AssertionError("unreachable")
+
+    def _rotation_error(self, difference: Array) -> None:
+        """Write the rotation vector of a rotation matrix (3, 3) to ``_error[3:]``."""
+        mujoco.mju_mat2Quat(self._quat, np.ascontiguousarray(difference).ravel())
+        mujoco.mju_quat2Vel(self._error[3:], self._quat, 1.0)
+
+
+def turned_to(rotation: Array, current: Array) -> Array:
+    """``rotation`` (3, 3) turned about the world's z axis to be as near to ``current`` (3, 3) as it can."""
+    m = current @ rotation.T
+    a = np.arctan2(m[1, 0] - m[0, 1], m[0, 0] + m[1, 1])
+    c, s = np.cos(a), np.sin(a)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ rotation

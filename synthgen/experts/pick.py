@@ -1,0 +1,200 @@
+"""The skill ``Pick``: choose arm and grasp, approach, look again, close, lift, look whether it is held."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.core.errors import EpisodeFailure
+from synthgen.core.pose import Array
+from synthgen.core.trajectory import Segment
+from synthgen.core.world import World
+from synthgen.experts.arm import Arm
+from synthgen.experts.grasps import Grasp, candidates
+from synthgen.experts.motion import Grip, Motion
+from synthgen.experts.place import place_reachable
+from synthgen.experts.skills import Pick
+from synthgen.experts.timing import Curve
+
+# How far the object is lifted before its hold is judged, metres.
+LIFT = 0.10
+# An object that has moved by more than this since the approach was planned is approached anew, metres.
+MOVED = 0.025
+# Errors of inverse kinematics that a grasp forgives: position (m), rotation (rad); at the approach's begin more.
+JAW_TOLERANCE, JAW_NEAR = (0.002, 0.03), (0.01, 0.08)
+HAND_TOLERANCE, HAND_NEAR = (0.004, 0.12), (0.02, 0.3)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PickPlan:
+    """A grasp that can be reached: configurations (n,) of the lift, the way there, and where the object then was."""
+
+    arm: Arm
+    grasp: Grasp
+    reach: Curve
+    lift: tuple[Array, ...]
+    center: Array
+
+
+def pick(motion: Motion, skill: Pick, into: str | None) -> Generator[Segment, World, None]:
+    """Pick an object up; ``into`` names the receptacle it is meant for, so that a suitable arm is chosen.
+
+    Raises:
+        EpisodeFailure: unreachable, no_path, or missed_grasp after one retry.
+    """
+    for attempt in range(2):
+        before = motion.world.objects[skill.object].center
+        plan = plan_pick(motion, skill.object, into)
+        arm, grasp = plan.arm, plan.grasp
+        yield from _do(
+            motion,
+            motion.segment(
+                arm,
+                "reach",
+                "reach",
+                arm_rows=motion.arm_rows(arm, plan.reach),
+                hand_rows=motion.hand_rows(arm, grasp.open),
+            ),
+        )
+        moved = float(np.linalg.norm(motion.world.objects[skill.object].center - plan.center))
+        if moved < MOVED:
+            yield from _do(motion, motion.segment(arm, "grasp", "close", hand_rows=_closing(motion, arm, grasp)))
+            lift = Curve(np.array([motion.arm_targets(arm), *plan.lift]), arm.velocity)
+            yield from _do(motion, motion.segment(arm, "lift", "lift", arm_rows=motion.arm_rows(arm, lift, pace=0.8)))
+            if holds(motion, arm, skill.object, float(before[2]) + 0.5 * LIFT):
+                motion.grip = Grip(arm=arm, object=skill.object, grasp=grasp)
+                return
+        if attempt == 0:
+            yield from _let_go(motion, plan, moved=moved >= MOVED)
+    raise EpisodeFailure("missed_grasp", f"{skill.object} with the {arm.name} hand")
+
+
+def _do(motion: Motion, segment: Segment) -> Generator[Segment, World, None]:
+    motion.look((yield segment))
+
+
+def _closing(motion: Motion, arm: Arm, grasp: Grasp) -> Array:
+    """Hand targets that close, then let the fingers reach what they hold."""
+    return motion.hand_rows(arm, grasp.close, settle=0.1 if arm.effector.kind == "parallel_jaw" else 0.2)
+
+
+def _let_go(motion: Motion, plan: PickPlan, *, moved: bool) -> Generator[Segment, World, None]:
+    """After a miss: open, and draw back the way the hand came, to try again from there."""
+    arm, grasp = plan.arm, plan.grasp
+    if not moved:
+        yield from _do(motion, motion.segment(arm, "grasp", "open", hand_rows=motion.hand_rows(arm, grasp.open)))
+    back = Curve(np.array([motion.arm_targets(arm), plan.reach.knots[0]]), arm.velocity)
+    yield from _do(motion, motion.segment(arm, "reach", "draw back", arm_rows=motion.arm_rows(arm, back)))
+
+
+def holds(motion: Motion, arm: Arm, name: str, height: float) -> bool:
+    """Whether an object is above ``height`` (world z, metres) and touched by the hand."""
+    world = motion.world
+    return bool(world.objects[name].center[2] > height) and (arm.name, name) in world.touching
+
+
+def plan_pick(motion: Motion, name: str, into: str | None) -> PickPlan:
+    """The first grasp in order of liking that can be reached, lifted and brought to the receptacle without collision.
+
+    Raises:
+        EpisodeFailure: unreachable, or no_path when only the way was missing.
+    """
+    reasons: Counter[str] = Counter()
+    state = motion.world.objects[name]
+    for arm in arms_by_liking(motion, name, into):
+        seeds = seeds_of(motion, arm)
+        for grasp in candidates(arm.effector, state, surface=motion.world.surface_height):
+            for seed in seeds:
+                plan = _try(motion, arm, grasp, seed=seed, name=name, into=into)
+                if isinstance(plan, PickPlan):
+                    return plan
+                reasons[plan] += 1
+        motion.planner.set_driven(motion.targets)
+    detail = ", ".join(f"{why} {n}x" for why, n in sorted(reasons.items())) or "too big for the hand"
+    raise EpisodeFailure("no_path" if "way" in reasons else "unreachable", f"{name}: {detail}")
+
+
+def arms_by_liking(motion: Motion, name: str, into: str | None) -> list[Arm]:
+    """The arms, the one that suits best first: nearest to the object and, half as much, to the receptacle."""
+    planner = motion.planner
+    if len(planner.arms) == 1:
+        return list(planner.arms.values())
+    planner.set_driven(planner.home)
+    goals = [(motion.world.objects[name].center, 1.0)]
+    if into is not None:
+        goals.append((motion.world.receptacles[into].frame.position, 0.5))
+
+    def far(arm: Arm) -> float:
+        at, _ = planner.grasp_frame(arm, planner.home[arm.columns])
+        return sum(weight * float(np.linalg.norm((goal - at)[:2])) for goal, weight in goals)
+
+    cost = {arm.name: far(arm) for arm in planner.arms.values()}
+    planner.set_driven(motion.targets)
+    return sorted(planner.arms.values(), key=lambda arm: cost[arm.name])
+
+
+def seeds_of(motion: Motion, arm: Arm) -> list[Array]:
+    """Configurations from which inverse kinematics starts."""
+    rest = np.clip(np.array(arm.effector.rest, float), arm.lower, arm.upper)
+    if arm.effector.kind == "parallel_jaw":
+        return [rest]
+    turned = []
+    for a in (-0.4, 0.4):
+        q = rest.copy()
+        q[0] += a
+        turned.append(np.clip(q, arm.lower, arm.upper))
+    return [rest, *turned]
+
+
+def _try(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str, into: str | None) -> PickPlan | str:
+    """Plan one grasp from one seed, or say which step fails."""
+    planner, body = motion.planner, motion.world.objects[name].prop.body
+    exact, near = (JAW_TOLERANCE, JAW_NEAR) if not grasp.encloses else (HAND_TOLERANCE, HAND_NEAR)
+    kind = {"tool": grasp.tool, "free_yaw": grasp.free_yaw}
+    at = planner.solve(arm, seed, grasp.point, grasp.rotation, posture=0.05, **kind)
+    if not at.within(*exact):
+        return "grasp"
+    _, rotation = planner.grasp_frame(arm, at.q)
+    if grasp.yaw_step and _misalignment(rotation, grasp) > grasp.yaw_slack:
+        return "turn"
+    planner.set_hand(arm, grasp.open)
+    planner.ignore(body, on=grasp.encloses)
+    hit = planner.collides(arm, at.q, clearance=0.001)
+    planner.ignore(body, on=False)
+    if hit:
+        return "room at the grasp"
+    begin = grasp.point + rotation @ grasp.back_off + np.array([0.0, 0.0, grasp.rise])
+    middle = planner.solve(arm, at.q, (begin + grasp.point) / 2, rotation, iterations=15, **kind)
+    start = planner.solve(arm, middle.q, begin, rotation, iterations=20, **kind)
+    up = np.array([0.0, 0.0, LIFT])
+    half = planner.solve(arm, at.q, grasp.point + up / 2, rotation, iterations=15, **kind)
+    lifted = planner.solve(arm, half.q, grasp.point + up, rotation, iterations=20, **kind)
+    if not (start.within(*near) and lifted.within(*near)):
+        return "approach" if not start.within(*near) else "lift"
+    if planner.collides(arm, start.q):
+        return "room before the grasp"
+    if into is not None and not place_reachable(motion, arm, grasp, at=at.q, lifted=lifted.q, name=name, into=into):
+        return "place"
+    planner.set_hand(arm, grasp.open)
+    curve = planner.curve(
+        arm,
+        [motion.arm_targets(arm), start.q, middle.q, at.q],
+        rng=motion.rng,
+        clearance=0.001,
+        through=(body, 1) if grasp.encloses else None,
+    )
+    if curve is None:
+        return "way"
+    return PickPlan(
+        arm=arm, grasp=grasp, reach=curve, lift=(half.q, lifted.q), center=motion.world.objects[name].center
+    )
+
+
+def _misalignment(rotation: Array, grasp: Grasp) -> float:
+    """How far, radians, the hand is turned about z from the nearest good direction of a box."""
+    m = rotation @ grasp.rotation.T
+    turn = float(np.arctan2(m[1, 0] - m[0, 1], m[0, 0] + m[1, 1]))
+    return abs((turn + grasp.yaw_step / 2) % grasp.yaw_step - grasp.yaw_step / 2)

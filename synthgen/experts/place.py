@@ -1,0 +1,189 @@
+"""The skill ``Place``: carry over the receptacle, lower as deep as its walls let the hand, open, draw back, go home."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.core.errors import EpisodeFailure
+from synthgen.core.pose import Array, matrix_from_quat
+from synthgen.core.trajectory import Segment
+from synthgen.core.world import World
+from synthgen.experts.arm import Arm
+from synthgen.experts.collision import place_body
+from synthgen.experts.grasps import Grasp, solid_of
+from synthgen.experts.ik import Solution
+from synthgen.experts.motion import Motion
+from synthgen.experts.skills import Place
+from synthgen.experts.timing import Curve
+
+# Between the held object and the rim when it comes over it, and the floor when it is let go, metres.
+OVER_RIM, OVER_FLOOR = 0.03, 0.006
+# Steps in which the object is lowered, metres.
+STEP = 0.02
+# An object is not let fall from higher than this above the floor, metres.
+HIGHEST_DROP = 0.14
+# Turns of the hand about z that are tried when the first does not get deep, radians.
+TURNS = (0.0, 0.8, -0.8, 1.6, -1.6)
+NEAR = (0.012, 0.15)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlacePlan:
+    """Configurations (n,) over the rim and down; ``short``: metres left between object and floor at the end."""
+
+    knots: tuple[Array, ...]
+    short: float
+
+
+def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
+    """Place what is held.
+
+    Raises:
+        EpisodeFailure: dropped, unreachable or no_path.
+    """
+    grip = motion.grip
+    if grip is None or grip.object != skill.object:
+        raise EpisodeFailure("dropped", f"{skill.object} is not in a hand")
+    arm, planner = grip.arm, motion.planner
+    knots, curve = _plan_transfer(motion, skill)
+    motion.look((yield motion.segment(arm, "move", "transfer", arm_rows=motion.arm_rows(arm, curve, pace=0.85))))
+    if (arm.name, skill.object) not in motion.world.touching:
+        raise EpisodeFailure("dropped", f"{skill.object} on the way to {skill.into}")
+    opening = _opening(motion, arm, grip.grasp, knots[-1], skill.object)
+    motion.look((yield motion.segment(arm, "release", "open", hand_rows=motion.hand_rows(arm, opening, settle=0.1))))
+    motion.grip = None
+    body = motion.world.objects[skill.object].prop.body
+    planner.ignore(body)
+    back = _draw_back(motion, arm, grip.grasp)
+    home = planner.home[arm.columns]
+    way = planner.curve(arm, [motion.arm_targets(arm), *back, home], rng=motion.rng, clearance=0.0, detour=len(back))
+    if way is None:
+        raise EpisodeFailure("no_path", f"away from {skill.into}")
+    rows = motion.arm_rows(arm, way)
+    opened = motion.hand_rows(arm, planner.home[arm.hand_columns])
+    # The hand opens fully only where it has left the receptacle.
+    late = max(0, min(len(rows) // 2, len(rows) - len(opened)))
+    opened = np.concatenate([np.repeat(motion.hand_targets(arm)[None], late, axis=0), opened])
+    motion.look((yield motion.segment(arm, "retreat", "home", arm_rows=rows, hand_rows=opened)))
+
+
+def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Curve]:
+    grip, planner = motion.grip, motion.planner
+    assert grip is not None
+    arm, now = grip.arm, motion.arm_targets(grip.arm)
+    state = motion.world.objects[skill.object]
+    planner.set_driven(motion.world.joints[: len(motion.targets)])
+    position, rotation = planner.grasp_frame(arm, motion.world.joints[arm.columns])
+    tool = rotation.T @ (state.center - position)
+    planner.hold(arm, state.prop.body, motion.world.joints[arm.columns])
+    planner.set_driven(motion.targets)
+    plans = []
+    blocked = False
+    for plan in place_plans(motion, arm, rotation=rotation, tool=tool, seed=now, name=skill.object, into=skill.into):
+        plans.append(plan)
+        if plan.short < STEP:
+            break
+    for plan in sorted(plans, key=lambda p: p.short):
+        curve = planner.curve(arm, [now, *plan.knots], rng=motion.rng, clearance=0.002, held_clearance=0.0)
+        if curve is not None:
+            planner.collisions.hold(None)
+            return plan.knots, curve
+        blocked = True
+    planner.collisions.hold(None)
+    raise EpisodeFailure("no_path" if blocked else "unreachable", f"{skill.object} to {skill.into}")
+
+
+def place_plans(
+    motion: Motion, arm: Arm, *, rotation: Array, tool: Array, seed: Array, name: str, into: str
+) -> Iterator[PlacePlan]:
+    """Ways to bring the held object's centre over the receptacle and down, one per turn of the hand that works.
+
+    Args:
+        motion: the episode; its planner holds the object, or ignores it.
+        arm: which holds it.
+        rotation: (3, 3) grasp frame -> world in which the object is held as it shall be put down, up to the yaw.
+        tool: (3,) the object's centre in the grasp frame, metres.
+        seed: (n,) configuration to start from.
+        name, into: the object and the receptacle.
+    """
+    planner = motion.planner
+    receptacle = motion.world.receptacles[into]
+    solid = solid_of(motion.world.objects[name])
+    floor = receptacle.frame.position + np.array([0.0, 0.0, solid.half_height + OVER_FLOOR])
+    over = floor + np.array([0.0, 0.0, receptacle.receptacle.height + OVER_RIM])
+    for turn in TURNS:
+        c, s = np.cos(turn), np.sin(turn)
+        wanted = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ rotation
+        # Turned hands are asked for exactly; the first takes whatever yaw comes easily.
+        free = turn == 0.0
+        above = planner.solve(arm, seed, over, wanted, tool=tool, free_yaw=free, posture=0.03, iterations=50)
+        if not above.within(*NEAR) or planner.collides(arm, above.q, clearance=0.002):
+            continue
+        knots, short = [above.q], float(over[2] - floor[2])
+        _, wanted = planner.grasp_frame(arm, above.q)
+        for height in _heights(short):
+            down = planner.solve(
+                arm, knots[-1], floor + np.array([0.0, 0.0, height]), wanted, tool=tool, free_yaw=free, iterations=15
+            )
+            if not down.within(*NEAR) or planner.collides(arm, down.q, clearance=0.002, held_clearance=0.0):
+                break
+            knots.append(down.q)
+            short = height
+        if short <= HIGHEST_DROP:
+            yield PlacePlan(knots=tuple(knots), short=short)
+
+
+def _heights(top: float) -> list[float]:
+    steps = max(1, int(np.ceil(top / STEP)))
+    return [top * (1 - k / steps) for k in range(1, steps + 1)]
+
+
+def place_reachable(motion: Motion, arm: Arm, grasp: Grasp, *, at: Array, lifted: Array, name: str, into: str) -> bool:
+    """Whether an object taken with a grasp (arm at ``at``) could also be brought over a receptacle."""
+    planner, state = motion.planner, motion.world.objects[name]
+    position, rotation = planner.grasp_frame(arm, at)
+    tool = rotation.T @ (state.center - position)
+    planner.set_hand(arm, grasp.close)
+    planner.hold(arm, state.prop.body, at)
+    found = next(place_plans(motion, arm, rotation=rotation, tool=tool, seed=lifted, name=name, into=into), None)
+    planner.collisions.hold(None)
+    pose = state.pose
+    body = planner.model.body(state.prop.body).id
+    place_body(planner.model, planner.data, body, pose.position, matrix_from_quat(pose.orientation))
+    return found is not None
+
+
+def _opening(motion: Motion, arm: Arm, grasp: Grasp, q: Array, name: str) -> Array:
+    """Hand targets (h,) that let go without pressing the hand against the receptacle's walls."""
+    planner, body = motion.planner, motion.world.objects[name].prop.body
+    planner.ignore(body)
+    opening = grasp.open
+    for part in (1.0, 0.75, 0.5):
+        opening = grasp.close + part * (grasp.open - grasp.close)
+        planner.set_hand(arm, opening)
+        if not planner.collides(arm, q, clearance=0.0):
+            break
+    planner.set_driven(motion.targets)
+    planner.ignore(body, on=False)
+    return opening
+
+
+def _draw_back(motion: Motion, arm: Arm, grasp: Grasp) -> list[Array]:
+    """Configurations that bring the open hand straight off the object."""
+    planner, q = motion.planner, motion.arm_targets(arm)
+    position, rotation = planner.grasp_frame(arm, q)
+    out: list[Array] = []
+    if grasp.encloses:
+        off = rotation @ grasp.back_off
+        steps = [0.5 * off + np.array([0.0, 0.0, 0.03]), off + np.array([0.0, 0.0, 0.09])]
+    else:
+        steps = [rotation @ grasp.back_off * 0.5, rotation @ grasp.back_off]
+    seed = q
+    for step in steps:
+        found: Solution = planner.solve(arm, seed, position + step, rotation, free_yaw=grasp.free_yaw, iterations=15)
+        seed = found.q
+        out.append(found.q)
+    return out
