@@ -1,0 +1,212 @@
+"""Workers on a Ray cluster: one thin actor each, around a ``Supervisor``. The only file that imports Ray."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+import warnings
+from typing import Any
+
+from synthgen.core.errors import MachineError
+from synthgen.core.plan import Shard
+from synthgen.engine.pool import PoolEvent
+from synthgen.engine.settings import Job
+from synthgen.engine.supervisor import Supervisor
+
+# Local clusters stay on this machine and say nothing to anyone.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_LOG_TO_STDERR": "0",
+}
+OBJECT_STORE = 80 << 20  # bytes; only kilobytes ever go through it
+POLL_EVERY = 1.0
+
+
+class WorkerActor:
+    """Runs in a Ray worker process: hands calls to a ``Supervisor``."""
+
+    def __init__(self, job: dict[str, Any], worker: str) -> None:
+        self._supervisor = Supervisor(Job.from_json(job), worker)
+
+    def ready(self) -> dict[str, Any]:
+        """Where it runs."""
+        import socket
+
+        return {"node": socket.gethostname(), "pid": os.getpid()}
+
+    def run_shard(self, shard: dict[str, Any], alone: bool) -> dict[str, Any]:
+        """See ``Supervisor.run_shard``."""
+        return self._supervisor.run_shard(Shard(**shard), alone=alone)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See ``Supervisor.snapshot``."""
+        return self._supervisor.snapshot()
+
+    def drain(self) -> None:
+        """See ``Supervisor.drain``."""
+        self._supervisor.drain()
+
+    def stop(self) -> None:
+        """See ``Supervisor.stop``."""
+        self._supervisor.stop()
+
+    def close(self) -> None:
+        """See ``Supervisor.close``."""
+        self._supervisor.close()
+
+
+class RayPool:
+    """Workers on a cluster: a local one started here, or the one at ``address``."""
+
+    def __init__(self, job: Job, *, address: str | None = None) -> None:
+        self._job = job
+        self._address = address
+        self._ray: Any = None
+        self._mine = False
+        self._actors: dict[str, Any] = {}
+        self._calls: dict[Any, tuple[str, str]] = {}  # pending reference -> (worker, what for)
+        self._asked: dict[str, Any] = {}  # worker -> pending snapshot
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._polled = 0.0
+
+    def start(self, workers: int) -> None:
+        """Connect and ask for the workers.
+
+        Raises:
+            MachineError: the cluster cannot be reached or started.
+        """
+        self._connect()
+        for index in range(workers):
+            self._ask_for(f"w{index:04d}")
+
+    def wait(self, timeout: float) -> list[PoolEvent]:
+        """See the protocol."""
+        self._poll()
+        if not self._calls:
+            time.sleep(timeout)
+            return []
+        done, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        if not done:
+            done, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=timeout)
+        events: list[PoolEvent] = []
+        for reference in done:
+            worker, what = self._calls.pop(reference)
+            try:
+                result = self._ray.get(reference)
+            except self._ray.exceptions.RayActorError as error:
+                events.append(PoolEvent(kind="lost", worker=worker, result={"message": _first_line(error)}))
+                continue
+            events.append(PoolEvent(kind="ready" if what == "ready" else "ended", worker=worker, result=result))
+        return events
+
+    def submit(self, worker: str, shard: Shard, *, alone: bool) -> None:
+        """See the protocol."""
+        reference = self._actors[worker].run_shard.remote(dict(vars(shard)), alone)
+        self._calls[reference] = (worker, "shard")
+
+    def restart(self, worker: str) -> None:
+        """See the protocol."""
+        self._asked.pop(worker, None)
+        self._ask_for(worker)
+
+    def snapshots(self) -> dict[str, dict[str, Any]]:
+        """See the protocol."""
+        return dict(self._seen)
+
+    def drain(self) -> None:
+        """See the protocol."""
+        for actor in self._actors.values():
+            actor.drain.remote()
+
+    def stop(self) -> None:
+        """Kill the actors: their guards kill the simulators."""
+        for actor in self._actors.values():
+            self._ray.kill(actor)
+
+    def close(self) -> None:
+        """Let the simulators end, then leave the cluster (and end it, if it was started here)."""
+        if self._ray is None:
+            return
+        pending = [a.close.remote() for a in self._actors.values()]
+        if pending:
+            self._ray.wait(pending, num_returns=len(pending), timeout=self._job.settings.deadline("close") + 2)
+        self.stop()
+        if self._mine:
+            self._ray.shutdown()
+
+    def capacity(self) -> int:
+        """How many workers the cluster has room for now, busy places included."""
+        total = self._ray.cluster_resources()
+        room = [total.get("CPU", 0) / self._job.settings.cpus if self._job.settings.cpus else float("inf")]
+        if self._job.settings.gpus:
+            room.append(total.get("GPU", 0) / self._job.settings.gpus)
+        return int(min(*room, 1 << 30))
+
+    def _connect(self) -> None:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray: Any = importlib.import_module("ray")
+            self._ray = ray
+            if ray.is_initialized():
+                return
+            self._mine = True
+            local = {"_node_ip_address": "127.0.0.1", "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+            try:
+                ray.init(
+                    address=self._address or "local",
+                    namespace=f"synthgen-{self._job.plan.digest()[:12]}-{os.getpid()}",
+                    configure_logging=True,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    **({} if self._address else local),
+                )
+            except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
+                where = f"at {self._address}" if self._address else "on this machine"
+                raise MachineError(
+                    f"no Ray cluster {where}: {_first_line(error)}",
+                    remedy="check --address with `ray status`, or leave it out to start a cluster here",
+                ) from error
+
+    def _ask_for(self, worker: str) -> None:
+        remote: Any = self._ray.remote(WorkerActor)
+        settings = self._job.settings
+        actor = remote.options(
+            num_cpus=settings.cpus,
+            num_gpus=settings.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=4,
+        ).remote(self._job.to_json(), worker)
+        self._actors[worker] = actor
+        self._calls[actor.ready.remote()] = (worker, "ready")
+
+    def _poll(self) -> None:
+        """Collect answers to the last round of snapshot calls; start another at most once a second."""
+        if self._asked:
+            done, _ = self._ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=0)
+            arrived = set(done)
+            for worker, reference in list(self._asked.items()):
+                if reference in arrived:
+                    del self._asked[worker]
+                    try:
+                        self._seen[worker] = self._ray.get(reference)
+                    except self._ray.exceptions.RayError:
+                        continue
+        if time.monotonic() - self._polled >= POLL_EVERY:
+            self._polled = time.monotonic()
+            waiting = {w for w, what in self._calls.values() if what == "ready"}
+            for worker, actor in self._actors.items():
+                if worker not in self._asked and worker not in waiting:
+                    self._asked[worker] = actor.snapshot.remote()
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,134 @@
+"""One shard from its first missing slot to its commit. Runs in a simulator child, or in-process (``--workers 0``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Literal
+
+from synthgen.core.errors import DamagedShardError, SimulatorError
+from synthgen.core.exporter import Exporter
+from synthgen.core.outcome import Outcome
+from synthgen.core.plan import Shard
+from synthgen.core.source import Beat, EpisodeSource
+from synthgen.store.record import QuarantinedSlot
+from synthgen.store.run import RunStore
+from synthgen.store.shard import commit_shard
+from synthgen.store.spool import Spool
+from synthgen.store.strikes import Strikes
+
+ShardEnd = Literal["committed", "stopped", "deferred"]
+
+
+class ShardRunner:
+    """Runs shards of one cell with one source.
+
+    Args:
+        store: the run folder.
+        source: makes the episodes.
+        exporters: the plan's, by name.
+        worker: whose name goes into the records.
+        strikes: deaths a slot may cause before it is quarantined.
+        beat: told about every phase.
+        ended: told about every attempt, and whether its episode was new to the spool.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: RunStore,
+        source: EpisodeSource,
+        exporters: Mapping[str, Exporter],
+        worker: str,
+        strikes: int,
+        beat: Beat,
+        ended: Callable[[Outcome, bool], None],
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._exporters = exporters
+        self._worker = worker
+        self._strikes = strikes
+        self._beat = beat
+        self._ended = ended
+
+    def run(self, shard: Shard, *, defer: Collection[int], stop: Callable[[], bool]) -> ShardEnd:
+        """Make what is missing of the shard and commit it.
+
+        Args:
+            shard: one of the source's cell.
+            defer: slots to leave to another worker.
+            stop: asked before every slot; when it says yes, the current ones are finished and the rest left.
+
+        Returns:
+            "committed"; "stopped" because ``stop`` said so; "deferred" when only slots of ``defer`` are left.
+
+        Raises:
+            SimulatorError, StorageError, and whatever a task or an exporter raises.
+        """
+        spool = Spool(self._store.root, shard)
+        for last_try in (False, True):
+            if self._store.is_committed(shard):
+                return "committed"
+            out = self._struck_out(shard)
+            self._fill(shard, spool, skip=out.keys() | set(defer), stop=stop)
+            left = set(range(shard.start, shard.stop)) - spool.done() - out.keys()
+            if self._store.is_committed(shard):
+                return "committed"
+            if left:
+                if left <= set(defer):
+                    return "deferred"
+                if stop():
+                    return "stopped"
+                raise SimulatorError(f"{shard.name}: the source ended without slots {sorted(left)}")
+            try:
+                commit_shard(
+                    self._store,
+                    shard,
+                    dataset=self._source.dataset(),
+                    exporters=self._exporters,
+                    quarantined=out,
+                    worker=self._worker,
+                    beat=lambda slot: self._beat("write", slot, 0),
+                )
+            except DamagedShardError:
+                if last_try:
+                    raise
+                continue
+            return "committed"
+        raise AssertionError("unreachable")
+
+    def _struck_out(self, shard: Shard) -> dict[int, QuarantinedSlot]:
+        return {
+            slot: QuarantinedSlot(
+                slot=slot,
+                reason="strikes",
+                detail="; ".join(f"attempt {s.attempt}: {s.cause} in {s.phase}" for s in strikes),
+            )
+            for slot, strikes in Strikes(self._store.root, shard).by_slot().items()
+            if len(strikes) >= self._strikes
+        }
+
+    def _fill(self, shard: Shard, spool: Spool, *, skip: Collection[int], stop: Callable[[], bool]) -> None:
+        struck = Strikes(self._store.root, shard).by_slot()
+        done = spool.done()
+        missing = [s for s in range(shard.start, shard.stop) if s not in done and s not in skip]
+        missing.sort(key=lambda s: s in struck)  # what killed a simulator comes last
+
+        def slots() -> Iterator[int]:
+            for slot in missing:
+                if stop():
+                    return
+                if not spool.path(slot).exists() and not spool.given_up_path(slot).exists():
+                    yield slot
+
+        outcomes: dict[int, list[Outcome]] = {}
+        for outcome, episode in self._source.run(slots(), beat=self._beat):
+            seen = outcomes.setdefault(outcome.slot, [])
+            seen.append(outcome)
+            fresh = False
+            if episode is not None:
+                self._beat("write", outcome.slot, outcome.attempt)
+                fresh = spool.add(episode, outcomes.pop(outcome.slot))
+            elif outcome.attempt + 1 >= self._store.plan.max_attempts:
+                spool.give_up(outcome.slot, outcomes.pop(outcome.slot))
+            self._ended(outcome, fresh)

@@ -1,0 +1,149 @@
+"""A run folder: its plan, and what of it is committed. Everything is answered from storage alone.
+
+plan.json                     the plan, published once
+spool/<shard>/<slot>.episode  finished episodes of shards that are not committed yet
+spool/<shard>/<slot>.json     slots whose attempts are used up
+strikes/<shard>/*.json        simulators that died, by the slot they were on
+shards/<shard>-<token>/<format>/…   data files; one folder per try, never renamed
+commits/<shard>.json          published exclusively: the shard is done
+<format>/<embodiment>/        the finished data sets
+logs/                         what the simulators printed
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from synthgen.core.errors import PlanMismatchError, StorageError, UsageError
+from synthgen.core.plan import RunPlan, Shard
+from synthgen.store.files import TEMPORARY, dump, load, publish, storage_errors, token
+from synthgen.store.record import CommitRecord
+
+
+class RunStore:
+    """One run folder. Any number of processes may use it at once; publishing decides who was first."""
+
+    def __init__(self, root: Path, plan: RunPlan) -> None:
+        self.root = root
+        self.plan = plan
+        self.digest = plan.digest()
+
+    @classmethod
+    def create(cls, root: Path, plan: RunPlan) -> RunStore:
+        """Start a run in ``root``, or join it when the same plan is there already.
+
+        Raises:
+            PlanMismatchError: ``root`` belongs to another plan; names the fields that differ.
+            StorageError: it cannot be written.
+        """
+        root = root.resolve()
+        path = root / "plan.json"
+        if not publish(path, dump(plan.to_json())):
+            check_plan(root, plan)
+        return cls(root, plan)
+
+    @classmethod
+    def open(cls, root: Path) -> RunStore:
+        """Open an existing run.
+
+        Raises:
+            UsageError: no run there.
+        """
+        root = root.resolve()
+        path = root / "plan.json"
+        if not path.is_file():
+            raise UsageError(f"{root}: not a run folder (no plan.json)", remedy="give the --out folder of a run")
+        return cls(root, RunPlan.from_json(load(path)))
+
+    def committed(self) -> set[str]:
+        """Names of the committed shards; reads one folder listing and no record."""
+        folder = self.root / "commits"
+        with storage_errors(folder):
+            try:
+                with os.scandir(folder) as entries:
+                    names = [e.name for e in entries]
+            except FileNotFoundError:
+                return set()
+        return {n.removesuffix(".json") for n in names if n.endswith(".json") and not n.startswith(TEMPORARY)}
+
+    def is_committed(self, shard: Shard) -> bool:
+        """Whether a commit record of the shard exists."""
+        return self.commit_path(shard.name).exists()
+
+    def commit_path(self, name: str) -> Path:
+        """Where the commit record of the shard of that name is."""
+        return self.root / "commits" / f"{name}.json"
+
+    def missing(self) -> Iterator[Shard]:
+        """Shards of the plan without a commit, in plan order; lazily, so a plan of any size costs no memory."""
+        done = self.committed()
+        return (s for s in self.plan.shards() if s.name not in done)
+
+    def record(self, name: str) -> CommitRecord:
+        """Read one commit record.
+
+        Raises:
+            StorageError: missing or damaged, or of another plan.
+        """
+        path = self.commit_path(name)
+        record = CommitRecord.from_json(load(path), path)
+        if record.plan != self.digest or record.shard != name:
+            raise StorageError(
+                f"{path}: belongs to another plan", remedy="use an --out folder of its own for each plan"
+            )
+        return record
+
+    def records(self) -> Iterator[CommitRecord]:
+        """Commit records in plan order."""
+        done = self.committed()
+        return (self.record(s.name) for s in self.plan.shards() if s.name in done)
+
+    def new_folder(self, shard: Shard) -> tuple[str, Path]:
+        """Make a folder for one try at writing the shard: (name relative to the run folder, path)."""
+        name = f"shards/{shard.name}-{token()}"
+        path = self.root / name
+        with storage_errors(path):
+            path.mkdir(parents=True)
+        return name, path
+
+    def commit(self, record: CommitRecord) -> bool:
+        """Publish a record; False when another worker's try was first (whose files then count)."""
+        return publish(self.commit_path(record.shard), dump(record.to_json()))
+
+
+def check_plan(root: Path, plan: RunPlan) -> None:
+    """Check that ``root`` holds no plan, or the same one.
+
+    Raises:
+        PlanMismatchError: names the fields that differ.
+    """
+    path = root / "plan.json"
+    if not path.exists():
+        return
+    there = RunPlan.from_json(load(path))
+    differing = there.differences(plan)
+    if differing:
+        listed = "\n".join(f"  {field}: {a!r} there, {b!r} asked for" for field, (a, b) in _named(differing))
+        raise PlanMismatchError(
+            f"{root} belongs to a run with another plan:\n{listed}",
+            remedy="choose another --out, or repeat the options of the run that is there",
+        )
+
+
+def _named(differing: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Differences in the user's words: ``n`` per cell instead of the list of cells."""
+    for field, (a, b) in differing.items():
+        if field != "cells":
+            yield field, (a, b)
+            continue
+        mine, theirs = _counts(a), _counts(b)
+        for name in sorted(mine.keys() | theirs.keys()):
+            if mine.get(name, 0) != theirs.get(name, 0):
+                yield f"n of {name}", (mine.get(name, 0), theirs.get(name, 0))
+
+
+def _counts(cells: list[dict[str, Any]]) -> dict[str, int]:
+    return {f"{c['task']}.{c['embodiment']}": int(c["n"]) for c in cells}
