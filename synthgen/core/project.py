@@ -71,6 +71,8 @@ class Project:
     def load(self, kind: str, attribute: str) -> dict[str, Any]:
         """Every plug-in of a kind by its own ``name``: module attribute ``attribute`` of each file, then entry points.
 
+        A file may bind a tuple of plug-ins (profiles of one format).
+
         Raises:
             UsageError: a file cannot be imported or lacks the attribute.
         """
@@ -81,7 +83,8 @@ class Project:
                 raise UsageError(
                     f"{path}: defines no {attribute!r}", remedy=f"bind an instance to the module's name {attribute!r}"
                 )
-            found.setdefault(thing.name, thing)
+            for one in thing if isinstance(thing, tuple) else (thing,):
+                found.setdefault(one.name, one)
         for point in entry_points(group=f"synthgen.{kind}"):
             if point.name not in found:
                 found[point.name] = point.load()

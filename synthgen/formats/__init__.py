@@ -1,0 +1,1 @@
+"""What the exporters share: columns, statistics, the lossless episode store, and building a data set folder."""

@@ -1,0 +1,63 @@
+"""Checks of per-frame columns that every format shares: what readers accept without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthgen.core.exporter import DatasetSpec
+from synthgen.formats.features import Feature
+from synthgen.formats.problem import Problem
+
+
+def check_columns(
+    file: str, read: Callable[[str], NDArray], features: tuple[Feature, ...], lengths: NDArray, dataset: DatasetSpec
+) -> Iterator[Problem]:
+    """Widths, finiteness, frame numbering, timestamps, and that each episode ends where it says it ends.
+
+    Args:
+        file: name for messages.
+        read: column name -> values (N,) or (N, D); KeyError where there is none.
+        features: what the columns must be.
+        lengths: (E,) frames of the file's episodes, in order.
+        dataset: for the rate.
+    """
+    rows = int(lengths.sum())
+    starts = np.cumsum(lengths) - lengths
+    values: dict[str, NDArray] = {}
+    for f in features:
+        try:
+            column = read(f.name)
+        except KeyError:
+            yield Problem(file=file, where=f"column {f.name}", what="missing")
+            continue
+        want = (rows,) if f.width == 1 else (rows, f.width)
+        if column.shape != want or str(column.dtype) != f.dtype:
+            found = f"{column.dtype} {column.shape}"
+            yield Problem(file=file, where=f"column {f.name}", what=f"is {found}, expected {f.dtype} {want}")
+            continue
+        values[f.name] = column
+        if f.dtype == "float32" and not np.isfinite(column).all():
+            row = int(np.flatnonzero(~np.isfinite(column).reshape(rows, -1).all(1))[0])
+            yield Problem(file=file, where=f"column {f.name}, row {row}", what="value is not finite")
+    frame = np.arange(rows) - np.repeat(starts, lengths)
+    expected: Mapping[str, NDArray] = {
+        "frame_index": frame,
+        "timestamp": (frame / dataset.fps).astype(np.float32),
+        "next.done": np.isin(np.arange(rows), starts + lengths - 1),
+    }
+    for name, want in expected.items():
+        yield from differs(file, name, values, want)
+
+
+def differs(file: str, name: str, values: Mapping[str, NDArray], want: NDArray) -> Iterator[Problem]:
+    """A problem for the first row where a column is not what it must be."""
+    if name not in values:
+        return
+    wrong = np.flatnonzero(values[name] != want)
+    if len(wrong):
+        row = int(wrong[0])
+        what = f"is {values[name][row]}, expected {want[row]} ({len(wrong)} rows differ)"
+        yield Problem(file=file, where=f"column {name}, row {row}", what=what)
