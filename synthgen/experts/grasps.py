@@ -15,7 +15,7 @@ from synthgen.core.world import ObjectState
 # A parallel jaw leaves this much free on both sides together, metres.
 JAW_SLACK = 0.003
 # The tips reach at most this far below an object's top, metres: more would bring the palm down on it.
-JAW_DEPTH = 0.032
+JAW_DEPTH = 0.026
 # Between finger tips and the surface the object stands on, metres.
 TIP_CLEARANCE = 0.004
 JAW_BACK_OFF = 0.09

@@ -257,7 +257,7 @@ class Planner:
         way = shortcut(way, free=free, rng=rng)
         for between in (0, 1, 3, 7):
             # A spline swings out at corners; more knots on the free straight pieces hold it to them.
-            curve = Curve(np.concatenate([knots[:detour], densify(way, between), knots[detour + 2 :]]), arm.velocity)
+            curve = Curve(np.array([*knots[:detour], *densify(way, between), *knots[detour + 2 :]]), arm.velocity)
             if curve_free(curve, until):
                 return curve
         return None
