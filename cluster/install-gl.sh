@@ -18,6 +18,7 @@ else
 fi
 if command -v apt-get >/dev/null 2>&1 && [ "$root" != none ]; then
     echo "no EGL found: installing $packages"
+    # shellcheck disable=SC2086 # the names are separate words on purpose
     if $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $packages >/dev/null; then
         exit 0
     fi
