@@ -6,7 +6,9 @@ The collision convention of every built robot (and what a simulator may rely on)
   conaffinity 3) and never another part of the robot.
 * Visuals are in geom group 2 with contype and conaffinity 0.
 * All colliders of torso, arms and hands are kept, for planning. In the physics only those of
-  ``Embodiment.contact_bodies`` matter: a simulator calls ``physics_colliders`` on its own copy.
+  ``Embodiment.contact_bodies`` matter: a simulator switches the others off in its own copy.
+
+Cameras are not in the spec: a simulator adds them from ``Embodiment.cameras``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.core.embodiment import Embodiment, Gains, HandGrasp
+from synthgen.core.embodiment import Gains, HandGrasp
 from synthgen.core.errors import AssetError
 from synthgen.core.pose import Pose, quat_from_axis_angle, quat_from_matrix, quat_mul
 
@@ -155,17 +157,6 @@ def add_position_actuators(spec: Any, gains: Mapping[str, Gains]) -> None:
             actuator.forcerange = [-gain.max_force, gain.max_force]
 
 
-def add_cameras(spec: Any, embodiment: Embodiment) -> None:
-    """The embodiment's cameras, on their bodies."""
-    for camera in embodiment.cameras:
-        spec.body(camera.parent).add_camera(
-            name=camera.name,
-            pos=camera.pose.position,
-            quat=camera.pose.orientation,
-            fovy=float(np.degrees(camera.fovy)),
-        )
-
-
 def mirrored(grasp: HandGrasp, sign: Iterable[float]) -> HandGrasp:
     """The mirror image of a right hand's grasp, for the left hand.
 
@@ -183,20 +174,6 @@ def mirrored(grasp: HandGrasp, sign: Iterable[float]) -> HandGrasp:
         open=tuple(s * q for s, q in zip(signs, grasp.open, strict=True)),
         close=tuple(s * q for s, q in zip(signs, grasp.close, strict=True)),
     )
-
-
-def physics_colliders(spec: Any, embodiment: Embodiment, prefix: str = "") -> None:
-    """Switch off the colliders of all robot bodies but ``Embodiment.contact_bodies``, in a simulator's own copy.
-
-    ``prefix`` is what attaching the robot put before its names.
-    """
-    keep = {prefix + name for name in embodiment.contact_bodies}
-    for body in spec.bodies:
-        if body.name in keep:
-            continue
-        for geom in body.geoms:
-            if geom.group == COLLIDER_GROUP and geom.contype == ROBOT_CONTYPE:
-                geom.contype = geom.conaffinity = 0
 
 
 def look_at(eye: Iterable[float], target: Iterable[float], up: Iterable[float] = (0.0, 0.0, 1.0)) -> Pose:

@@ -64,7 +64,6 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     turned = quat_from_axis_angle((0.0, 0.0, 1.0), np.pi / 2)
     b.add_site(spec, "grasp", "panda_hand", Pose.of((0.0, 0.0, PAD_HEIGHT), turned))
     b.add_position_actuators(spec, FRANKA.gains)
-    b.add_cameras(spec, FRANKA)
     return spec
 
 

@@ -77,7 +77,6 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     for side in SIDES:
         b.add_site(spec, f"{side}_grasp", f"{side}_hand_palm", hand.SITE[side])
     b.add_position_actuators(spec, G1.gains)
-    b.add_cameras(spec, G1)
     return spec
 
 

@@ -29,8 +29,8 @@ NECK_GAIN = Gains(kp=500.0, kv=20.0)
 ARM_ARMATURE = 0.05
 # In the frame of the head's last link, which looks 0.31 rad down at home: in front of the forehead, 0.56 m above the
 # table. It sees table x 0.1-0.5 m, y +-0.35 m from the mount, objects of 12 cm and both hands.
-EGO_EYE, EGO_PITCH = (0.14, 0.0, 0.14), 1.0
-EGO_FOVY = 75.0
+EGO_EYE, EGO_PITCH = (0.14, 0.0, 0.14), 0.97
+EGO_FOVY = 82.0
 # Boxes instead of the published colliders, which are far smaller than the robot: centre and half size, metres.
 COLLIDERS = {
     "whole_body": ((-0.037, 0.0, -0.039), (0.111, 0.172, 0.086)),
@@ -84,7 +84,6 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     for side in SIDES:
         b.add_site(spec, f"{side}_grasp", f"{side}_hand_palm", hand.SITE[side])
     b.add_position_actuators(spec, GR1.gains)
-    b.add_cameras(spec, GR1)
     return spec
 
 

@@ -26,6 +26,7 @@ GAIN = Gains(kp=4.0, kv=0.05, max_force=1.2)
 DAMPING, ARMATURE, FRICTIONLOSS = 0.15, 0.003, 0.01
 # kg. The published file gives every link 0.5 kg, 6.7 kg a hand.
 PALM_MASS, LINK_MASS = 0.4, 0.02
+COLOR = (0.09, 0.09, 0.1, 1.0)  # published as pure black, which shows no shape at all
 # Metres, object centre in the grasp frame of the right hand, and so on: see HandGrasp.
 RIGHT_GRASPS = (
     HandGrasp(
@@ -134,6 +135,8 @@ def load(root: Path, side: Side) -> Any:
         spec.joint(f"{letter}_{source}_intermediate_joint").name = f"{finger}_intermediate"
     for joint in spec.joints:
         b.set_dynamics(joint, damping=DAMPING, armature=ARMATURE, frictionloss=FRICTIONLOSS)
+    for material in spec.materials:
+        material.rgba = COLOR
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             geom.mass = PALM_MASS if geom.parent.name == "palm" else LINK_MASS
