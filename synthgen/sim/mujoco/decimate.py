@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from synthgen.core.pose import Array, matrix_from_quat
 from synthgen.embodiments.assets import cache_folder
 from synthgen.sim.mujoco.robot import HIDDEN_GROUP
+from synthgen.sim.mujoco.shell import Triangles, outer_shell
 
-RECIPE = 1  # raise when the algorithm below changes what it makes
-LEAST_FACES = 24
-AGGRESSIVENESS = 4.0
+RECIPE = 2  # raise when the algorithm below changes what it makes
+LEAST_FACES = 48
+AGGRESSIVENESS = 7.0
 
 log = logging.getLogger(__name__)
-Triangles = tuple[Array, NDArray[np.int32]]
 
 
 def decimate_robot(robot: mujoco.MjSpec, *, faces: int, folders: Iterable[Path]) -> None:
@@ -68,36 +68,35 @@ def decimate_robot(robot: mujoco.MjSpec, *, faces: int, folders: Iterable[Path])
 def reduce_all(meshes: Mapping[str, Triangles], faces: int) -> dict[str, Triangles]:
     """Reduce meshes (vertices (V, 3) metres, triangles (F, 3)) to about ``faces`` triangles all together.
 
-    Each mesh's share grows with the square root of its surface area, so that fingers keep their shape beside a torso.
+    Each mesh's share grows with its size, so that fingers keep their shape beside a torso.
     """
     welded = {name: _weld(*mesh) for name, mesh in meshes.items()}
-    weight = {name: np.sqrt(max(_area(*mesh), 1e-8)) for name, mesh in welded.items()}
-    wanted = dict.fromkeys(welded, 0)
-    left, budget = set(welded), float(faces)
-    while left:  # meshes with fewer triangles than their share pass the rest on
-        total = sum(weight[n] for n in sorted(left))
-        small = {n for n in left if len(welded[n][1]) <= max(LEAST_FACES, budget * weight[n] / total)}
-        if not small:
-            for n in left:
-                wanted[n] = max(LEAST_FACES, int(budget * weight[n] / total))
-            break
-        for n in small:
-            wanted[n] = len(welded[n][1])
-        budget = max(0.0, budget - sum(wanted[n] for n in small))
-        left -= small
-    return {name: _reduce(*mesh, wanted[name]) for name, mesh in welded.items()}
+    size = {name: float(np.linalg.norm(np.ptp(v, axis=0))) for name, (v, _) in welded.items()}
+    total = sum(size.values())
+    return {name: _reduce(*mesh, max(LEAST_FACES, int(faces * size[name] / total))) for name, mesh in welded.items()}
 
 
 def _reduce(vertices: Array, triangles: NDArray[np.int32], count: int) -> Triangles:
-    import fast_simplification
-
+    """One mesh with about ``count`` triangles: by edge collapses where they do, else of its outer shell."""
     if count >= len(triangles):
         return vertices, triangles
-    reduced = fast_simplification.simplify(vertices, triangles, target_count=count, agg=AGGRESSIVENESS)
-    v, f = reduced[0], reduced[1]
-    if len(f) < 4 or np.ptp(v, axis=0).min() < 1e-9:  # collapsed: keep the original
-        return vertices, triangles
-    return np.asarray(v, np.float64), np.asarray(f, np.int32)
+    plain = _collapse(vertices, triangles, count)
+    area = _area(vertices, triangles)
+    if len(plain[1]) <= 1.2 * count and _area(*plain) >= 0.85 * area:
+        return plain
+    shell = _weld(*outer_shell(vertices, triangles))
+    if _area(*shell) > 1.5 * area:  # an open sheet, which a shell would double
+        return plain
+    return _collapse(*shell, count) if count < len(shell[1]) else shell
+
+
+def _collapse(vertices: Array, triangles: NDArray[np.int32], count: int) -> Triangles:
+    import fast_simplification
+
+    # Its thresholds are absolute; at this scale they rise gently enough to keep the shape.
+    scale = float(np.linalg.norm(np.ptp(vertices, axis=0))) / 100.0
+    reduced = fast_simplification.simplify(vertices / scale, triangles, target_count=count, agg=AGGRESSIVENESS)
+    return np.asarray(reduced[0], np.float64) * scale, np.asarray(reduced[1], np.int32)
 
 
 def _weld(vertices: Array, triangles: NDArray[np.int32]) -> Triangles:
