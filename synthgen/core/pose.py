@@ -12,17 +12,16 @@ Array = NDArray[np.float64]
 
 def quat_mul(a: ArrayLike, b: ArrayLike) -> Array:
     """Hamilton product of quaternions (..., 4), broadcasting over the leading axes."""
-    aw, ax, ay, az = np.moveaxis(np.asarray(a, float), -1, 0)
-    bw, bx, by, bz = np.moveaxis(np.asarray(b, float), -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    aw, ax, ay, az = a.tolist() if a.ndim == 1 else np.moveaxis(a, -1, 0)
+    bw, bx, by, bz = b.tolist() if b.ndim == 1 else np.moveaxis(b, -1, 0)
+    out = [
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    ]
+    return np.array(out) if a.ndim == b.ndim == 1 else np.stack(out, axis=-1)
 
 
 def quat_inv(q: ArrayLike) -> Array:
@@ -33,9 +32,12 @@ def quat_inv(q: ArrayLike) -> Array:
 def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
     """Rotate vectors (..., 3) by unit quaternions (..., 4)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
-    w, u = q[..., :1], q[..., 1:]
-    t = 2.0 * np.cross(u, v)
-    return v + w * t + np.cross(u, t)
+    # By components, and single vectors as plain numbers: np.cross costs 30 us, this 2 us.
+    w, a, b, c = q.tolist() if q.ndim == 1 else np.moveaxis(q, -1, 0)
+    x, y, z = v.tolist() if v.ndim == 1 else np.moveaxis(v, -1, 0)
+    s, t, r = 2.0 * (b * z - c * y), 2.0 * (c * x - a * z), 2.0 * (a * y - b * x)
+    out = [x + w * s + b * r - c * t, y + w * t + c * s - a * r, z + w * r + a * t - b * s]
+    return np.array(out) if q.ndim == v.ndim == 1 else np.stack(out, axis=-1)
 
 
 def quat_from_axis_angle(axis: ArrayLike, angle: float) -> Array:
