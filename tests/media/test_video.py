@@ -71,6 +71,17 @@ def test_equal_frames_give_equal_bytes() -> None:
     assert encoder.finish().data == encode_video(source, 20).data
 
 
+def test_encoding_does_not_depend_on_what_memory_held_before() -> None:
+    """Sizes that are no multiple of 64 once did, in a few of a hundred encodings."""
+    source = frames(85, 48, 48)
+    found = set()
+    for i in range(40):
+        clutter = np.full(1000 + i * 77_777 % 500_000, i, np.uint8)
+        found.add(encode_video(source, 20).data)
+        del clutter
+    assert len(found) == 1
+
+
 def test_source_frames_may_be_reused_by_the_caller() -> None:
     """The renderer hands out views of a buffer that it draws over."""
     source = frames(12)

@@ -1,0 +1,72 @@
+"""From a checked attempt and its pictures to the Episode that exporters take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from synthgen.core.episode import Episode
+from synthgen.core.pose import Array
+from synthgen.core.spec import EpisodeSpec
+from synthgen.core.task import Task
+from synthgen.core.world import World
+from synthgen.episode.attempt import Attempt
+from synthgen.episode.render import Rendered, rows
+from synthgen.episode.rig import Rig
+from synthgen.episode.sample_json import sample_to_json
+
+
+def assemble(attempt: Attempt, rig: Rig, rendered: Rendered, fingerprint: Mapping[str, Any]) -> Episode:
+    """Everything of a successful attempt in data set form; shapes as in ``Episode``."""
+    embodiment, observer = rig.embodiment, rig.observer
+    length = len(attempt.action)
+    states = rows(attempt.states, 0, length)
+    driven = len(embodiment.driven)
+    commanded = embodiment.expand(rig.targets(attempt.action))
+    # Constants are joints that do not exist: their position is written, their velocity is none.
+    velocity = embodiment.to_dataset(states.joint_velocity[:, :driven])
+    velocity[:, [j in embodiment.constants for j in embodiment.dataset_joints]] = 0.0
+    instruction, paraphrases = choose_instruction(rig.task, attempt.world, attempt.spec)
+    done = np.zeros(length, bool)
+    done[-1] = True
+    return Episode(
+        spec=attempt.spec,
+        fps=rig.fps,
+        state=embodiment.to_dataset(states.joint_position[:, :driven]).astype(np.float32),
+        action=attempt.action,
+        velocity=velocity.astype(np.float32),
+        eef_pose=_float32(observer.eef_poses(states.joint_position)),
+        eef_target=_float32(observer.eef_poses(commanded)),
+        object_pose=_float32(observer.object_poses(states, attempt.sample)),
+        receptacle_pose=_float32(observer.receptacle_poses(states, attempt.sample)),
+        base_pose=observer.base.vector(),
+        subtask=attempt.subtask,
+        subtasks=tuple(rig.task.subtasks),
+        instruction=instruction,
+        paraphrases=paraphrases,
+        reward=done.astype(np.float32),
+        done=done,
+        videos=rendered.videos,
+        cameras=rendered.cameras,
+        draws=dict(attempt.sample.draws),
+        sample=sample_to_json(attempt.sample),
+        sim_states=states,
+        state_bodies=observer.layout.bodies,
+        state_scene_joints=observer.layout.scene_joints,
+        replay_error=attempt.replay_error,
+        fingerprint=fingerprint,
+        scene={"file": rig.scene.source.name, "digest": rig.scene.digest},
+    )
+
+
+def choose_instruction(task: Task, world: World, spec: EpisodeSpec) -> tuple[str, tuple[str, ...]]:
+    """One of the task's instructions, drawn from the "language" stream, and the others."""
+    sentences = list(task.instructions(world))
+    chosen = int(spec.rng("language").integers(len(sentences)))
+    return sentences[chosen], tuple(s for i, s in enumerate(sentences) if i != chosen)
+
+
+def _float32(poses: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    return {name: p.astype(np.float32) for name, p in poses.items()}

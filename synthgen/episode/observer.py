@@ -1,0 +1,251 @@
+"""What is known of the world at one moment, from a simulator's state: poses, contacts of hands, forward kinematics.
+
+Contacts and kinematics are worked out on the MuJoCo planning model, so they mean the same whichever engine simulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from synthgen.core.embodiment import Embodiment
+from synthgen.core.errors import SceneError
+from synthgen.core.pose import Array, Pose
+from synthgen.core.sample import SceneSample
+from synthgen.core.scene import SceneSpec
+from synthgen.core.simulator import SimState, StateLayout
+from synthgen.core.world import ObjectState, ReceptacleState, World
+
+# Hands nearer than this to an object touch it, metres: engines disagree about soft contacts by less.
+TOUCH_DISTANCE = 0.001
+
+
+class Observer:
+    """Reads simulator states of one scene and one embodiment.
+
+    Args:
+        model: the planning model; robot joints, sites and bodies are named as in the embodiment, scene bodies and
+            joints by prim path. It is taken over: collision masks are rewritten.
+        layout: names of the state's axes.
+        base: the robot's base in the world.
+    """
+
+    def __init__(
+        self, scene: SceneSpec, embodiment: Embodiment, layout: StateLayout, model: Any, *, base: Pose
+    ) -> None:
+        import mujoco
+
+        self.scene, self.embodiment, self.layout, self.base = scene, embodiment, layout, base
+        self._mujoco = mujoco
+        self._model, self._data = model, mujoco.MjData(model)
+        self._index = {path: i for i, path in enumerate(layout.bodies)}
+        self._surface = float(scene.mounts[0].pose.position[2]) if scene.mounts else 0.0
+        self._joint_qpos = np.array([self._joint(j) for j in embodiment.joints], int)
+        self._scene_qpos = np.array([self._joint(j) for j in layout.scene_joints], int)
+        # Kinematics only runs once per body of the state that can move in the model.
+        self._placers = [(i, self._free(path)) for path, i in self._index.items()]
+        self._sites = {e.name: self._id(mujoco.mjtObj.mjOBJ_SITE, e.site, "site") for e in embodiment.end_effectors}
+        self._hand_of, self._object_of = self._mask_contacts()
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self, state: SimState, env: int, sample: SceneSample, *, time: float, targets: Array) -> World:
+        """The world of one environment.
+
+        Args:
+            state: of all environments, environment ``env`` is read.
+            sample: what its episode was drawn as; says which bodies are active.
+            time: seconds since the episode began.
+            targets: (Jd,) the last commanded joint targets.
+        """
+        objects: dict[str, ObjectState] = {}
+        for name, prop in self.scene.objects.items():
+            drawn = sample.bodies.get(prop.body)
+            i = self._index.get(prop.body)
+            if i is None or (drawn is not None and not drawn.active):
+                continue
+            v = state.body_velocity[env, i]
+            objects[name] = ObjectState(
+                prop=prop,
+                pose=_pose(state.body_pose[env, i]),
+                linear_velocity=v[:3].copy(),
+                angular_velocity=v[3:].copy(),
+            )
+        receptacles = {
+            name: ReceptacleState(receptacle=r, frame=self._body_pose(state, env, sample, r.body) @ r.pose)
+            for name, r in self.scene.receptacles.items()
+            if r.body is None or (drawn := sample.bodies.get(r.body)) is None or drawn.active
+        }
+        return World(
+            scene=self.scene,
+            sample=sample,
+            time=time,
+            objects=objects,
+            receptacles=receptacles,
+            joints=state.joint_position[env].copy(),
+            targets=np.array(targets, float),
+            touching=self.touching(state, env) & {(e, o) for e in self._sites for o in objects},
+            surface_height=self._surface,
+        )
+
+    def touching(self, state: SimState, env: int) -> frozenset[tuple[str, str]]:
+        """(end effector, object) for every hand within ``TOUCH_DISTANCE`` of an object."""
+        data = self._data
+        qpos = data.qpos
+        qpos[self._joint_qpos] = state.joint_position[env]
+        if len(self._scene_qpos):
+            qpos[self._scene_qpos] = state.scene_joint_position[env]
+        poses = state.body_pose[env]
+        for i, at in self._placers:
+            if at is not None:
+                qpos[at : at + 7] = poses[i]
+        self._mujoco.mj_kinematics(self._model, data)
+        self._mujoco.mj_collision(self._model, data)
+        if data.ncon == 0:
+            return frozenset()
+        found: set[tuple[str, str]] = set()
+        for (a, b), distance in zip(data.contact.geom.tolist(), data.contact.dist.tolist(), strict=True):
+            if distance > TOUCH_DISTANCE:
+                continue
+            hand = self._hand_of.get(a) or self._hand_of.get(b)
+            thing = self._object_of.get(a) or self._object_of.get(b)
+            if hand and thing:
+                found.add((hand, thing))
+        return frozenset(found)
+
+    # -- kinematics --------------------------------------------------------------------------------------------------
+
+    def eef_poses(self, joints: Array) -> dict[str, Array]:
+        """Grasp frames in the robot's base frame: simulated joints (T, J) -> by end effector (T, 7) x y z w x y z.
+
+        Quaternions are continuous along T and start with w >= 0.
+        """
+        steps = len(joints)
+        ids = list(self._sites.values())
+        positions = np.empty((steps, len(ids), 3))
+        rotations = np.empty((steps, len(ids), 9))
+        model, data, kinematics = self._model, self._data, self._mujoco.mj_kinematics
+        qpos, xpos, xmat, where = data.qpos, data.site_xpos, data.site_xmat, self._joint_qpos
+        for t in range(steps):
+            qpos[where] = joints[t]
+            kinematics(model, data)
+            positions[t] = xpos[ids]
+            rotations[t] = xmat[ids]
+        inverse = self.base.inverse().matrix()
+        positions = positions @ inverse[:3, :3].T + inverse[:3, 3]
+        rotations = inverse[:3, :3] @ rotations.reshape(steps, -1, 3, 3)
+        quats = _continuous(_quats(rotations))
+        return {name: np.concatenate([positions[:, k], quats[:, k]], -1) for k, name in enumerate(self._sites)}
+
+    def receptacle_poses(self, states: SimState, sample: SceneSample) -> dict[str, Array]:
+        """Inner floor frames in the world of the active receptacles: by name (T, 7)."""
+        out: dict[str, Array] = {}
+        steps = len(states.joint_position)
+        for name, r in self.scene.receptacles.items():
+            drawn = None if r.body is None else sample.bodies.get(r.body)
+            if drawn is not None and not drawn.active:
+                continue
+            if r.body in self._index:
+                i = self._index[r.body]
+                out[name] = np.stack([(_pose(p) @ r.pose).vector() for p in states.body_pose[:, i]])
+            else:
+                out[name] = np.tile((self._body_pose(states, 0, sample, r.body) @ r.pose).vector(), (steps, 1))
+        return out
+
+    def object_poses(self, states: SimState, sample: SceneSample) -> dict[str, Array]:
+        """Body poses in the world of the active objects: by name (T, 7)."""
+        out: dict[str, Array] = {}
+        for name, prop in self.scene.objects.items():
+            drawn = sample.bodies.get(prop.body)
+            if prop.body in self._index and (drawn is None or drawn.active):
+                out[name] = states.body_pose[:, self._index[prop.body]].copy()
+        return out
+
+    def active_bodies(self, sample: SceneSample) -> list[int]:
+        """Indices into the state's bodies of those that take part in this episode."""
+        return [i for path, i in self._index.items() if path not in sample.bodies or sample.bodies[path].active]
+
+    # -- names to numbers --------------------------------------------------------------------------------------------
+
+    def _body_pose(self, state: SimState, env: int, sample: SceneSample, path: str | None) -> Pose:
+        """A body's pose in the world; bodies that never move stand where they were drawn or authored."""
+        if path is None:
+            return Pose()
+        i = self._index.get(path)
+        if i is not None:
+            return _pose(state.body_pose[env, i])
+        drawn = sample.bodies.get(path)
+        return self.scene.bodies[path].pose if drawn is None else drawn.pose
+
+    def _id(self, kind: Any, name: str, word: str) -> int:
+        found = self._mujoco.mj_name2id(self._model, kind, name)
+        if found < 0:
+            raise SceneError(f"planning model of {self.embodiment.name}: no {word} {name!r}")
+        return found
+
+    def _joint(self, name: str) -> int:
+        return int(self._model.jnt_qposadr[self._id(self._mujoco.mjtObj.mjOBJ_JOINT, name, "joint")])
+
+    def _free(self, path: str) -> int | None:
+        """Address of a free body's seven coordinates, or None when other joints decide where it is."""
+        body = self._id(self._mujoco.mjtObj.mjOBJ_BODY, path, "body")
+        joint = self._model.body_jntadr[body]
+        if joint < 0 or self._model.jnt_type[joint] != self._mujoco.mjtJoint.mjJNT_FREE:
+            return None
+        return int(self._model.jnt_qposadr[joint])
+
+    def _mask_contacts(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
+        """Let only hands meet objects; returns end effector by geom id and object by geom id."""
+        model, obj = self._model, self._mujoco.mjtObj
+        solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+        model.geom_contype[:] = 0
+        model.geom_conaffinity[:] = 0
+        hands: dict[int, str] = {}
+        objects: dict[int, str] = {}
+        owners = [
+            (self._id(obj.mjOBJ_BODY, b, "body"), e.name, hands)
+            for e in self.embodiment.end_effectors
+            for b in e.hand_bodies
+        ]
+        owners += [(self._id(obj.mjOBJ_BODY, p.body, "body"), name, objects) for name, p in self.scene.objects.items()]
+        for body, name, into in owners:
+            for geom in np.flatnonzero((model.geom_bodyid == body) & solid).tolist():
+                into[geom] = name
+        model.geom_contype[list(hands)] = 1
+        model.geom_conaffinity[list(objects)] = 1
+        model.geom_margin[list(hands)] = TOUCH_DISTANCE
+        return hands, objects
+
+
+def _pose(vector: Array) -> Pose:
+    return Pose(position=vector[:3].copy(), orientation=vector[3:].copy())
+
+
+def _quats(rotations: Array) -> Array:
+    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), Bar-Itzhack's symmetric form by Shepperd's choice."""
+    m = rotations
+    d0, d1, d2 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    k = np.stack([1 + d0 + d1 + d2, 1 + d0 - d1 - d2, 1 - d0 + d1 - d2, 1 - d0 - d1 + d2], -1)
+    a, b, c = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    d, e, f = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    # Row i is 4 q_i times the quaternion; the row of the largest q_i is the well-conditioned one.
+    rows = np.stack(
+        [
+            np.stack([k[..., 0], a, b, c], -1),
+            np.stack([a, k[..., 1], d, e], -1),
+            np.stack([b, d, k[..., 2], f], -1),
+            np.stack([c, e, f, k[..., 3]], -1),
+        ],
+        -2,
+    )
+    best = np.take_along_axis(rows, k.argmax(-1)[..., None, None], -2)[..., 0, :]
+    return best / np.linalg.norm(best, axis=-1, keepdims=True)
+
+
+def _continuous(quats: Array) -> Array:
+    """Choose signs along the first axis (T, ..., 4) so that neighbours are close, the first with w >= 0."""
+    turns = np.where((quats[1:] * quats[:-1]).sum(-1) < 0, -1.0, 1.0)
+    first = np.where(quats[:1, ..., 0] < 0, -1.0, 1.0)
+    return quats * np.cumprod(np.concatenate([first, turns]), axis=0)[..., None]
