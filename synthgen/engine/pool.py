@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,6 +17,8 @@ from synthgen.engine.runner import ShardRunner
 from synthgen.engine.settings import Job
 from synthgen.engine.sources import exporters_of, open_source
 from synthgen.store.run import RunStore
+
+TICK = 0.5  # seconds between calls of ``on_tick`` while a shard runs in this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,10 @@ class WorkerPool(Protocol):
 
     def start(self, workers: int) -> None:
         """Ask for workers; each says ``ready`` when it has a place."""
+        ...
+
+    def capacity(self) -> int:
+        """How many workers there is room for now, busy places included."""
         ...
 
     def wait(self, timeout: float) -> list[PoolEvent]:
@@ -79,12 +85,17 @@ class InProcessPool:
         self._started = self._draining = False
         self._now: dict[str, Any] = {"state": "idle", "cell": "", "shard": "", "phase": "", "slot": -1, "memory": 0}
         self._cells: dict[str, dict[str, Any]] = {}
-        self.on_tick: Any = lambda: None
+        self._ticked = 0.0
+        self.on_tick: Callable[[], None] = lambda: None
 
     def start(self, workers: int) -> None:
         """See the protocol."""
         self._exporters = exporters_of(self._job.plan, self._job.project)
         self._started = True
+
+    def capacity(self) -> int:
+        """See the protocol."""
+        return 1
 
     def wait(self, timeout: float) -> list[PoolEvent]:
         """Run the submitted shard."""
@@ -154,7 +165,8 @@ class InProcessPool:
 
     def _beat(self, phase: str, slot: int, attempt: int) -> None:
         self._now |= {"phase": phase, "slot": slot}
-        with suppress(StopIteration):
+        if time.monotonic() - self._ticked > TICK:
+            self._ticked = time.monotonic()
             self.on_tick()
 
     def _ended(self, outcome: Outcome, fresh: bool) -> None:

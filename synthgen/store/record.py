@@ -145,5 +145,6 @@ def dataset_from_json(d: Mapping[str, Any]) -> DatasetSpec:
     values["cameras"] = tuple(CameraSpec(**c) for c in d["cameras"])
     values["end_effectors"] = tuple(d["end_effectors"])
     values["tasks"] = tuple(d["tasks"])
+    values["objects"] = tuple(d["objects"])
     values["objects"] = tuple(d.get("objects", ()))
     return DatasetSpec(**values)

@@ -28,12 +28,12 @@ from synthgen.core.spec import EpisodeSpec
 
 VARIABLE = "SYNTHGEN_FAKE"
 REASONS = ("missed_grasp", "dropped", "not_in_receptacle")
-GROUPS = {
+GROUPS: dict[str, tuple[tuple[str, int], ...]] = {
     "franka": (("arm", 7), ("gripper", 1)),
     "gr1": (("left_arm", 7), ("right_arm", 7)),
     "g1": (("left_arm", 7), ("right_arm", 7)),
 }
-CAMERAS = {"franka": ("agentview", "wrist"), "gr1": ("ego_view",), "g1": ("ego_view",)}
+CAMERAS: dict[str, tuple[str, ...]] = {"franka": ("agentview", "wrist"), "gr1": ("ego_view",), "g1": ("ego_view",)}
 
 
 @dataclass(frozen=True, kw_only=True)

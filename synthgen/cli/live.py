@@ -1,0 +1,111 @@
+"""How a run shows itself: a live table on a terminal, JSON lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from synthgen.engine.progress import Progress
+
+EVERY = 5.0  # seconds between JSON lines of progress
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words ("1 h 02 min")."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class LinesView:
+    """One JSON object per line: ``progress`` every few seconds, and every event."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._last = 0.0
+
+    def progress(self, progress: Progress) -> None:
+        """See ``View``."""
+        if time.monotonic() - self._last >= EVERY:
+            self._last = time.monotonic()
+            self._write({"event": "progress", **progress.to_json()})
+
+    def say(self, event: str, message: str, **fields: Any) -> None:
+        """See ``View``."""
+        self._write({"event": event, "message": message, **fields})
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+    def _write(self, line: dict[str, Any]) -> None:
+        print(json.dumps({"time": round(time.time(), 3), **line}), file=self._stream, flush=True)
+
+
+class TableView:
+    """A live table, and messages above it."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=False)
+        self._started = False
+
+    def progress(self, progress: Progress) -> None:
+        """See ``View``."""
+        if not self._started:
+            self._live.start()
+            self._started = True
+        self._live.update(render(progress))
+
+    def say(self, event: str, message: str, **fields: Any) -> None:
+        """See ``View``."""
+        self._console.print(Text(message, style="yellow" if "lost" in event or "given" in event else ""))
+
+    def close(self) -> None:
+        """Leave the last table standing and give the terminal back."""
+        if self._started:
+            self._live.stop()
+            self._started = False
+
+
+def render(progress: Progress) -> Group:
+    """The table and the line under it."""
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (
+        ("task", "left"),
+        ("robot", "left"),
+        ("done", "right"),
+        ("%", "right"),
+        ("success", "right"),
+        ("failures", "left"),
+    ):
+        table.add_column(heading, justify=justify, header_style="bold")  # type: ignore[arg-type]
+    for c in progress.cells:
+        top = ", ".join(f"{reason} {count}" for reason, count in c.failures.most_common(3))
+        table.add_row(
+            c.task,
+            c.embodiment,
+            f"{c.done}/{c.requested}",
+            f"{100 * c.done / c.requested:.0f}",
+            "–" if c.success_rate is None else f"{100 * c.success_rate:.0f} %",
+            top + (f"  ({c.quarantined} quarantined)" if c.quarantined else ""),
+        )
+    workers = ", ".join(f"{count} {state}" for state, count in sorted(progress.workers.items()))
+    rate = "–" if progress.rate is None else f"{progress.rate:.2f}/s"
+    line = (
+        f"{progress.done}/{progress.requested} trajectories  {rate}  to go {duration(progress.eta)}  "
+        f"running {duration(progress.seconds)}\nworkers: {workers or 'none yet'} (of {progress.wanted})"
+    )
+    if progress.restarts:
+        line += "  restarts: " + ", ".join(f"{k} {v}" for k, v in progress.restarts.items())
+    return Group(table, Text(line))
