@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from synthgen.embodiments.download import download_wheel
 from synthgen.embodiments.packs import PACKS, AssetPack
 
 MARKER = ".synthgen-pack.json"
+_STALE = 6 * 3600.0  # seconds; no download takes that long
 _FETCH = "run 'synthgen assets fetch' where the package index is reachable"
 
 
@@ -102,6 +104,7 @@ class AssetStore:
         target = self.folder / pack.key
         try:
             with self._lock(pack):
+                self._sweep(pack)
                 if not self._whole(pack, target, deep=True):
                     self._install(pack, target)
         except OSError as error:
@@ -148,6 +151,13 @@ class AssetStore:
 
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+    def _sweep(self, pack: AssetPack) -> None:
+        """Remove what killed processes left behind."""
+        for folder in self.folder.glob(f".tmp-{pack.name}-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _STALE:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _install(self, pack: AssetPack, target: Path) -> None:
         work = self.folder / f".tmp-{pack.name}-{uuid.uuid4().hex}"
