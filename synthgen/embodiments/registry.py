@@ -36,7 +36,7 @@ def embodiments() -> dict[str, Embodiment]:
             )
         if found.name in known:
             raise UsageError(
-                f"entry point synthgen.embodiments {point.name}: the name {found.name!r} is taken",
+                f"entry point synthgen.embodiments {point.name} = {point.value}: the name {found.name!r} is taken",
                 remedy="give the embodiment another name",
             )
         known[found.name] = found
