@@ -7,10 +7,12 @@ back onto the original surface, is what gets reduced.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from synthgen.core.pose import Array
 
@@ -32,8 +34,9 @@ def outer_shell(vertices: Array, triangles: NDArray[np.int32], *, cells: int = 4
     i = np.floor((points - origin) / size).astype(int)
     surface[i[:, 0], i[:, 1], i[:, 2]] = True
     # Thicken by one cell before flooding, so that cracks do not let the outside in, and take it off again.
-    outside, _ = ndimage.label(~ndimage.binary_dilation(surface))
-    solid = ndimage.binary_erosion(outside != outside[0, 0, 0]) | surface
+    empty = np.logical_not(ndimage.binary_dilation(surface))
+    regions: Any = ndimage.label(empty)
+    solid = ndimage.binary_erosion(regions[0] != regions[0][0, 0, 0]) | surface
     corners, quads = _boundary(solid)
     placed = _relax(corners * size + origin, quads, points)
     return placed, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
@@ -82,7 +85,7 @@ def _relax(corners: Array, quads: NDArray[np.int64], points: Array) -> Array:
     edges = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
     edges = np.concatenate([edges, edges[:, ::-1]])
     degree = np.bincount(edges[:, 0], minlength=len(corners))[:, None]
-    tree = cKDTree(points)
+    tree = KDTree(points)
     for step in range(3):
         near = [np.bincount(edges[:, 0], corners[edges[:, 1], k], len(corners)) for k in range(3)]
         corners = np.stack(near, axis=1) / degree

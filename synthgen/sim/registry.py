@@ -1,0 +1,94 @@
+"""Simulators by name: the built-in ones, and those of installed packages (entry points ``synthgen.simulators``).
+
+A simulator is registered as a *factory*, a callable ``factory(options: SimulatorOptions) -> Simulator``. A built-in one
+is imported only when it is made, so that listing them costs nothing and a missing engine breaks only its own backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from synthgen.core.errors import MachineError, UsageError
+from synthgen.core.project import pick
+from synthgen.core.simulator import Simulator
+from synthgen.embodiments.assets import AssetStore
+
+GROUP = "synthgen.simulators"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorOptions:
+    """What a factory is given.
+
+    Attributes:
+        root_of: folder of an asset pack by name; default: the asset cache, fetching what is missing.
+        rendering: whether pictures will be asked for. A simulator that cannot draw says so in ``load``.
+        device: where to simulate ("cpu", "cuda:0"), for backends that have a choice.
+        shadows: draw shadows.
+        faces: triangles that a robot's visual meshes are reduced to, all together; None = as they come.
+    """
+
+    root_of: Callable[[str], Path] = field(default_factory=lambda: AssetStore().root)
+    rendering: bool = True
+    device: str = "cpu"
+    shadows: bool = False
+    faces: int | None = 6000
+
+
+Factory = Callable[[SimulatorOptions], Simulator]
+
+BUILTIN = {"mujoco": "synthgen.sim.mujoco.factory:make"}
+
+
+def simulators() -> dict[str, Callable[[], Factory]]:
+    """Every known simulator by name -> a function that imports and returns its factory. Built-in ones come first.
+
+    Raises:
+        UsageError: an entry point takes a name that is in use.
+    """
+    known: dict[str, Callable[[], Factory]] = {name: _importer(name, target) for name, target in BUILTIN.items()}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+        if point.name in known:
+            raise UsageError(
+                f"entry point {GROUP} {point.name} = {point.value}: the name is taken",
+                remedy="give the simulator another name, or uninstall one of the packages",
+            )
+        known[point.name] = _importer(point.name, point.value)
+    return known
+
+
+def make(name: str, options: SimulatorOptions | None = None) -> Simulator:
+    """A new simulator, not loaded yet.
+
+    Raises:
+        UsageError: unknown name; suggests the nearest.
+        MachineError: its engine is not installed.
+    """
+    load: Callable[[], Factory] = pick("simulator", name, simulators())
+    return load()(options or SimulatorOptions())
+
+
+def _importer(name: str, target: str) -> Callable[[], Factory]:
+    def load() -> Factory:
+        module, _, attribute = target.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except ImportError as error:
+            raise MachineError(
+                f"simulator {name!r} ({target}) cannot be imported: {error}",
+                remedy="install what it needs; 'synthgen doctor' shows what this machine can run",
+            ) from error
+        except AttributeError as error:
+            raise UsageError(
+                f"simulator {name!r}: {target} does not exist", remedy="mend the package that provides it"
+            ) from error
+        return found
+
+    return load
