@@ -138,6 +138,21 @@ def replace_colliders(spec: Any, boxes: Mapping[str, tuple[Vector, Vector]]) -> 
         spec.body(name).add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=size, mass=0.0)
 
 
+def add_stand(spec: Any, body: str, center: Vector, size: Vector) -> None:
+    """A dark box under the robot, to be seen only; centre and half size in the body's frame, metres."""
+    import mujoco
+
+    spec.body(body).add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=center,
+        size=size,
+        rgba=(0.25, 0.26, 0.28, 1.0),
+        contype=0,
+        conaffinity=0,
+        mass=0.0,
+    )
+
+
 def add_site(spec: Any, name: str, body: str, pose: Pose) -> None:
     """A frame on a body: ``pose`` is the site in the body's frame."""
     spec.body(body).add_site(name=name, pos=pose.position, quat=pose.orientation, group=5)

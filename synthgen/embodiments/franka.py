@@ -27,14 +27,14 @@ FINGER_DAMPING, FINGER_ARMATURE = 8.0, 0.1
 # In the hand's frame (x along the opening, z to the tips): beside the hand, on the side away from the base.
 WRIST_CAMERA = b.look_at((0.0, 0.07, 0.0), (0.0, 0.0, 0.16), up=(0.0, 1.0, 0.0))
 WRIST_FOVY = 75.0
-PEDESTAL = (0.11, 0.11, 0.35)  # half size, metres: seen only, and hidden below any floor
+PEDESTAL = (0.11, 0.11, 0.45)  # half size, metres: seen only; tables are 0.9 m high
 # --------------------------------------------------------------------------------------------------------------------
 
 ARM = tuple(f"panda_joint{i}" for i in range(1, 8))
 FINGER, OTHER_FINGER = "panda_finger_joint1", "panda_finger_joint2"
 HAND_BODIES = ("panda_hand", "panda_leftfinger", "panda_rightfinger")
-# Franka's data sheet (FCI documentation, "Limits for Panda"): joint velocity rad/s and acceleration rad/s2; hand: 0.05
-# m/s a finger. The accelerations are halved: planned motions stay well inside what the arm may do.
+# Franka's FCI documentation, limits for Panda: joint velocity rad/s, and half the accelerations rad/s2, so that planned
+# motions stay well inside. A finger: franka_description's URDF allows 0.2 m/s; half of that.
 VELOCITY = (2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61)
 ACCELERATION = (7.5, 3.75, 5.0, 6.25, 7.5, 10.0, 10.0)
 
@@ -54,7 +54,7 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     b.rename_bodies(spec, {"right_hand": "panda_flange"})
     b.attach_hand(spec, "panda_flange", _gripper(root), "panda_")
     spec.modelname = "franka"
-    _add_pedestal(spec)
+    b.add_stand(spec, "panda_base", (-0.04, 0.0, -PEDESTAL[2]), PEDESTAL)
     b.apply_conventions(spec, hand_bodies=HAND_BODIES)
     for name in ARM:
         b.set_dynamics(spec.joint(name), damping=1.0, armature=0.1)
@@ -65,20 +65,6 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
     b.add_site(spec, "grasp", "panda_hand", Pose.of((0.0, 0.0, PAD_HEIGHT), turned))
     b.add_position_actuators(spec, FRANKA.gains)
     return spec
-
-
-def _add_pedestal(spec: Any) -> None:
-    import mujoco
-
-    spec.body("panda_base").add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=(-0.04, 0.0, -PEDESTAL[2]),
-        size=PEDESTAL,
-        rgba=(0.25, 0.26, 0.28, 1.0),
-        contype=0,
-        conaffinity=0,
-        mass=0.0,
-    )
 
 
 def _gripper(root: Path) -> Any:

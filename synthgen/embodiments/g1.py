@@ -36,6 +36,7 @@ EGO_EYE, EGO_PITCH = (0.08, 0.0, 0.495), 0.96
 EGO_FOVY = 95.0
 # How the legs stand (hip pitch, roll, yaw, knee, ankle pitch, roll); seen only.
 LEG_POSE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+STAND = (0.22, 0.2, 0.02)  # half size, metres, of what it stands on: tables are 0.9 m high; seen only
 # --------------------------------------------------------------------------------------------------------------------
 
 SIDES: tuple[hand.Side, ...] = ("left", "right")
@@ -49,8 +50,8 @@ MISSING = {s: tuple(f"{s}_{j}_joint" for j in _ARM_MISSING) for s in SIDES}
 LEGS = {s: tuple(f"{s}_{j}_joint" for j in _LEG) for s in SIDES}
 WAIST = "waist_yaw_joint"
 WAIST_MISSING = ("waist_roll_joint", "waist_pitch_joint")
-# Unitree's URDF (g1_29dof): 37 rad/s at shoulder and elbow, 32 rad/s at the waist: bare motor speeds. Manipulation
-# here uses what a careful teleoperator does.
+# Unitree's URDF (g1_29dof) allows 37 rad/s at shoulder and elbow: bare motor speeds. Manipulation here goes at the
+# pace of a careful teleoperator; no accelerations are published.
 ARM_LIMITS = JointLimits(velocity=2.5, acceleration=10.0)
 WAIST_LIMITS = JointLimits(velocity=1.0, acceleration=4.0)
 
@@ -71,6 +72,7 @@ def build(asset_root_of: Callable[[str], Any]) -> Any:
         b.rename_joints(spec, {f"{letter}_{m}_joint": j for m, j in zip(_ARM_MODEL, ARMS[side], strict=True)})
         b.attach_hand(spec, f"{side}_eef", hand.load(root, side), f"{side}_hand_")
     b.rename_joints(spec, {"torso_joint": WAIST})
+    b.add_stand(spec, "base", (0.04, 0.0, -STAND[2]), STAND)
     b.apply_conventions(spec, hand_bodies=(*hand.bodies("left"), *hand.bodies("right")))
     for name in (*ARMS["left"], *ARMS["right"], WAIST):
         b.set_dynamics(spec.joint(name), damping=0.0, armature=ARM_ARMATURE)

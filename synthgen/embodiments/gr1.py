@@ -42,8 +42,9 @@ COLLIDERS = {
     **{f"{s}_lower_arm_pitch": ((0.0, m * 0.007, -0.011), (0.02, 0.027, 0.031)) for s, m in (("l", 1), ("r", -1))},
     **{f"{s}_hand_yaw": ((0.0, 0.0, -0.09), (0.034, 0.035, 0.085)) for s in "lr"},
 }
-# How the legs stand (hip roll, yaw, pitch, knee, ankle pitch, roll); seen only.
-LEG_POSE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+# How the legs stand (hip roll, yaw, pitch, knee, ankle pitch, roll); seen only. The soles are 0.90 m below the table's
+# surface, level, under the hips.
+LEG_POSE = (0.0, 0.0, -0.448, 0.9245, -0.4765, 0.0)
 # --------------------------------------------------------------------------------------------------------------------
 
 SIDES: tuple[hand.Side, ...] = ("left", "right")
@@ -54,8 +55,9 @@ ARMS = {s: tuple(f"{s}_{j}" for j in _ARM) for s in SIDES}
 LEGS = {s: tuple(f"{s}_{j}" for j in _LEG) for s in SIDES}
 WAIST = ("waist_yaw", "waist_pitch", "waist_roll")
 NECK = ("neck_yaw", "neck_roll", "neck_pitch")
-# Fourier's GR-1 data sheet gives no table of speeds; Wiki-GRx-Models' URDF of the GR1T2 has 9.1 rad/s at the shoulder
-# and 7.6 rad/s at the wrist. A third of that looks like its demonstrations and stays within what the hands can hold.
+# Fourier's URDF of the GR1T2 (Wiki-GRx-Models) allows 9.11 rad/s at shoulder pitch and roll, 7.33 at shoulder yaw and
+# elbow, 24 to 28 at the wrist, 16.76 at the waist. A third of the slowest, for the pace of its demonstrations; no
+# accelerations are published.
 ARM_LIMITS = JointLimits(velocity=2.5, acceleration=10.0)
 WAIST_LIMITS = JointLimits(velocity=1.0, acceleration=4.0)
 

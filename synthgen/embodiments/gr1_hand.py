@@ -20,7 +20,8 @@ Side = Literal["left", "right"]
 # Values of a hand: little, ring, middle, index, thumb rotate, thumb bend; radians.
 OPEN = (0.1, 0.1, 0.1, 0.1, 1.7, 0.1)
 CLOSED = (1.1, 1.1, 1.1, 1.1, 1.7, 0.95)
-FINGER_RATIO = 1.1  # intermediate joint per proximal joint
+# Intermediate joint per proximal joint. Fourier's URDF of the hand says 0.975; the measured grasps curl a bit more.
+FINGER_RATIO = 1.1
 THUMB_RATIO = 0.85  # thumb's distal joint per bend
 GAIN = Gains(kp=4.0, kv=0.05, max_force=1.2)
 DAMPING, ARMATURE, FRICTIONLOSS = 0.15, 0.003, 0.01
@@ -70,7 +71,7 @@ _FRAME = {
     "left": np.array([[0.0, 0.0, -1.0], [0.0, -1.0, 0.0], [-1.0, 0.0, 0.0]]),
 }
 SITE = {s: Pose.of((0.0, 0.0, 0.0), quat_from_matrix(_FRAME[s])) for s in ("left", "right")}
-# No public speed figure of this hand: closing takes about 0.6 s, as in Fourier's videos of it.
+# No speed figure of this hand is public: its URDF says 0. At this one it closes in about half a second.
 LIMITS = JointLimits(velocity=3.0, acceleration=20.0)
 
 
