@@ -43,9 +43,11 @@ class Observer:
         self._index = {path: i for i, path in enumerate(layout.bodies)}
         self._surface = float(scene.mounts[0].pose.position[2]) if scene.mounts else 0.0
         self._joint_qpos = np.array([self._joint(j) for j in embodiment.joints], int)
-        self._scene_qpos = np.array([self._joint(j) for j in layout.scene_joints], int)
-        # Kinematics only runs once per body of the state that can move in the model.
-        self._placers = [(i, self._free(path)) for path, i in self._index.items()]
+        self._scene_qpos = np.array([self._scene_joint(j) for j in layout.scene_joints], int)
+        free, placed = self._movable()
+        self._free_rows, self._free_qpos = np.array(list(free), int), np.array(list(free.values()), int)[:, None]
+        self._free_qpos = self._free_qpos + np.arange(7)
+        self._placed_rows, self._mocap = np.array(list(placed), int), np.array(list(placed.values()), int)
         self._sites = {e.name: self._id(mujoco.mjtObj.mjOBJ_SITE, e.site, "site") for e in embodiment.end_effectors}
         self._hand_of, self._object_of = self._mask_contacts()
 
@@ -98,9 +100,10 @@ class Observer:
         if len(self._scene_qpos):
             qpos[self._scene_qpos] = state.scene_joint_position[env]
         poses = state.body_pose[env]
-        for i, at in self._placers:
-            if at is not None:
-                qpos[at : at + 7] = poses[i]
+        qpos[self._free_qpos] = poses[self._free_rows]
+        if len(self._mocap):
+            data.mocap_pos[self._mocap] = poses[self._placed_rows, :3]
+            data.mocap_quat[self._mocap] = poses[self._placed_rows, 3:]
         self._mujoco.mj_kinematics(self._model, data)
         self._mujoco.mj_collision(self._model, data)
         if data.ncon == 0:
@@ -188,13 +191,24 @@ class Observer:
     def _joint(self, name: str) -> int:
         return int(self._model.jnt_qposadr[self._id(self._mujoco.mjtObj.mjOBJ_JOINT, name, "joint")])
 
-    def _free(self, path: str) -> int | None:
-        """Address of a free body's seven coordinates, or None when other joints decide where it is."""
-        body = self._id(self._mujoco.mjtObj.mjOBJ_BODY, path, "body")
-        joint = self._model.body_jntadr[body]
-        if joint < 0 or self._model.jnt_type[joint] != self._mujoco.mjtJoint.mjJNT_FREE:
-            return None
-        return int(self._model.jnt_qposadr[joint])
+    def _scene_joint(self, name: str) -> int:
+        """Address of a scene joint's coordinate; a spherical joint has four, ``<path>#w`` to ``#z``."""
+        path, _, element = name.partition("#")
+        return self._joint(path) + ("wxyz".index(element) if element else 0)
+
+    def _movable(self) -> tuple[dict[int, int], dict[int, int]]:
+        """By row of the state: address of a free body's coordinates; index of a placed body. Joints move the rest."""
+        model = self._model
+        free: dict[int, int] = {}
+        placed: dict[int, int] = {}
+        for path, row in self._index.items():
+            body = self._id(self._mujoco.mjtObj.mjOBJ_BODY, path, "body")
+            joint = model.body_jntadr[body]
+            if joint >= 0 and model.jnt_type[joint] == self._mujoco.mjtJoint.mjJNT_FREE:
+                free[row] = int(model.jnt_qposadr[joint])
+            elif model.body_mocapid[body] >= 0:
+                placed[row] = int(model.body_mocapid[body])
+        return free, placed
 
     def _mask_contacts(self) -> tuple[Mapping[int, str], Mapping[int, str]]:
         """Let only hands meet objects; returns end effector by geom id and object by geom id."""
