@@ -23,7 +23,8 @@ class SimState:
 
     Attributes:
         joint_position, joint_velocity: (E, J), ``Embodiment.joints`` order, rad and rad/s (m, m/s).
-        body_pose: (E, B, 7) x y z w-x-y-z of the scene's movable bodies, ``StateLayout.bodies`` order.
+        body_pose: (E, B, 7) x y z w-x-y-z of the scene's rigid bodies, ``StateLayout.bodies`` order. Poses of bodies
+            that a joint moves follow from the joints: reported, and ignored when a state is set.
         body_velocity: (E, B, 6) linear then angular, world frame, m/s and rad/s.
         scene_joint_position, scene_joint_velocity: (E, M), ``StateLayout.scene_joints`` order.
     """
@@ -60,7 +61,7 @@ class SimState:
 
 @dataclass(frozen=True, kw_only=True)
 class StateLayout:
-    """Names for the axes of SimState: paths of free bodies and of articulated scene joints."""
+    """Names for the axes of SimState: paths of the scene's rigid bodies (stage order) and of its joints."""
 
     bodies: tuple[str, ...]
     scene_joints: tuple[str, ...]
@@ -79,6 +80,9 @@ class RenderRequest:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CameraImages:
     """Pictures of one camera: rgb (E, H, W, 3) uint8; depth (E, H, W) float32 metres; segmentation (E, H, W) int32.
+
+    Depth is measured along the optical axis, 0 where there is nothing. Segmentation: 0 nothing, 1 what belongs to no
+    rigid body of the scene (table, floor), 2 the robot, 3 + i the i-th body of ``StateLayout.bodies``.
 
     Attributes:
         intrinsics: (3, 3) pinhole matrix, pixels.
