@@ -179,20 +179,22 @@ def finish(job: Job, store: RunStore, *, as_json: bool) -> None:
         QuarantinedError: some slots were given up.
     """
     from synthgen.engine.sources import exporters_of
+    from synthgen.report.run import write_report
     from synthgen.store.finalize import finalize
+    from synthgen.store.gc import sweep
     from synthgen.store.status import status
 
     made = finalize(store, exporters_of(job.plan, job.project), command=command_of(job.plan, store.root.name))
-    report = write_report(store.root)
+    sweep(store)
+    report = write_report(store.root, command=command_of(job.plan, store.root.name))
     state = status(store)
     if as_json:
-        end = state.to_json() | {"datasets": [str(d.root) for d in made], "report": report and str(report)}
+        end = state.to_json() | {"datasets": [str(d.root) for d in made], "report": str(report)}
         click.echo(json.dumps(end))
     else:
         for d in made:
             click.echo(f"data set  {shown(d.root)}  ({d.episodes} episodes, {d.frames} frames)")
-        if report is not None:
-            click.echo(f"report    {shown(report)}")
+        click.echo(f"report    {shown(report)}")
     if state.quarantined:
         first = [
             f"{c.task}.{c.embodiment} slot {q['slot']} ({q['detail']})" for c in state.cells for q in c.quarantined
@@ -202,15 +204,6 @@ def finish(job: Job, store: RunStore, *, as_json: bool) -> None:
             f"complete but for {state.quarantined} quarantined slots: {'; '.join(first[:3])}{more}",
             remedy=f"see `synthgen status {shown(store.root)}`",
         )
-
-
-def write_report(root: Path) -> Path | None:
-    """Write ``report.html``; None when this build has no report."""
-    try:
-        from synthgen.report.html import write_report as write  # type: ignore[attr-defined]
-    except ImportError:
-        return None
-    return write(root)
 
 
 def check_folder(out: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal
 
-from synthgen.core.errors import DamagedShardError, SimulatorError
+from synthgen.core.errors import DamagedShardError, SimulatorError, StorageError
 from synthgen.core.exporter import Exporter
 from synthgen.core.outcome import Outcome
 from synthgen.core.plan import Shard
 from synthgen.core.source import Beat, EpisodeSource
+from synthgen.engine.preview import add_preview
 from synthgen.store.record import QuarantinedSlot
 from synthgen.store.run import RunStore
 from synthgen.store.shard import commit_shard
@@ -65,37 +66,44 @@ class ShardRunner:
         Raises:
             SimulatorError, StorageError, and whatever a task or an exporter raises.
         """
-        spool = Spool(self._store.root, shard)
         for last_try in (False, True):
             if self._store.is_committed(shard):
                 return "committed"
-            out = self._struck_out(shard)
-            self._fill(shard, spool, skip=out.keys() | set(defer), stop=stop)
-            left = set(range(shard.start, shard.stop)) - spool.done() - out.keys()
-            if self._store.is_committed(shard):
-                return "committed"
-            if left:
-                if left <= set(defer):
-                    return "deferred"
-                if stop():
-                    return "stopped"
-                raise SimulatorError(f"{shard.name}: the source ended without slots {sorted(left)}")
             try:
-                commit_shard(
-                    self._store,
-                    shard,
-                    dataset=self._source.dataset(),
-                    exporters=self._exporters,
-                    quarantined=out,
-                    worker=self._worker,
-                    beat=lambda slot: self._beat("write", slot, 0),
-                )
+                return self._once(shard, defer, stop)
             except DamagedShardError:
-                if last_try:
+                # A damaged spool file is gone now, and its slot is made again; anything else does not pass twice.
+                if last_try and not self._store.is_committed(shard):
                     raise
-                continue
+            except (StorageError, OSError):
+                # Who commits a shard drops its spool: another worker may have done it under our hands.
+                if not self._store.is_committed(shard):
+                    raise
+        return "committed"
+
+    def _once(self, shard: Shard, defer: Collection[int], stop: Callable[[], bool]) -> ShardEnd:
+        spool = Spool(self._store.root, shard)
+        out = self._struck_out(shard)
+        self._fill(shard, spool, skip=out.keys() | set(defer), stop=stop)
+        left = set(range(shard.start, shard.stop)) - spool.done() - out.keys()
+        if self._store.is_committed(shard):
             return "committed"
-        raise AssertionError("unreachable")
+        if left:
+            if left <= set(defer):
+                return "deferred"
+            if stop():
+                return "stopped"
+            raise SimulatorError(f"{shard.name}: the source ended without slots {sorted(left)}")
+        commit_shard(
+            self._store,
+            shard,
+            dataset=self._source.dataset(),
+            exporters=self._exporters,
+            quarantined=out,
+            worker=self._worker,
+            beat=lambda slot: self._beat("write", slot, 0),
+        )
+        return "committed"
 
     def _struck_out(self, shard: Shard) -> dict[int, QuarantinedSlot]:
         return {
@@ -129,6 +137,7 @@ class ShardRunner:
             if episode is not None:
                 self._beat("write", outcome.slot, outcome.attempt)
                 fresh = spool.add(episode, outcomes.pop(outcome.slot))
+                add_preview(self._store.root, shard.cell, episode)
             elif outcome.attempt + 1 >= self._store.plan.max_attempts:
                 spool.give_up(outcome.slot, outcomes.pop(outcome.slot))
             self._ended(outcome, fresh)

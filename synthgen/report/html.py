@@ -68,8 +68,6 @@ class RunReport:
         title: name of the run folder.
         command: the command that makes the run again.
         facts: label -> value, shown as a list (scene, seed, simulator, versions, digest).
-        wall_seconds: from the first worker's start to the last commit, or None when unknown.
-        workers: most workers at once.
         datasets: label -> path relative to the run folder.
         cells: the rows.
     """
@@ -77,8 +75,6 @@ class RunReport:
     title: str
     command: str
     facts: Mapping[str, str]
-    wall_seconds: float | None
-    workers: int
     datasets: Mapping[str, str]
     cells: Sequence[CellReport]
 
@@ -97,15 +93,15 @@ def render_report(report: RunReport) -> str:
     environment.filters["data_uri"] = _data_uri
     committed = sum(c.committed for c in report.cells)
     hours = sum(c.frames / c.fps for c in report.cells) / 3600
-    rate = committed / report.wall_seconds if report.wall_seconds else None
+    worked = sum(sum(c.seconds.values()) for c in report.cells)
     return environment.get_template("report.html.j2").render(
         report=report,
         committed=committed,
         requested=sum(c.requested for c in report.cells),
         attempts=sum(c.attempts for c in report.cells),
         hours=hours,
-        rate=rate,
-        real_time=hours * 3600 / report.wall_seconds if report.wall_seconds else None,
+        per_worker_hour=3600 * committed / worked if worked else None,
+        real_time=3600 * hours / worked if worked else None,
         longest=max((sum(s for _, s, _ in c.cost) for c in report.cells), default=0.0),
         reasons=FAILURE_REASONS,
         phases=[(p, PHASE_COLORS[p]) for p in PHASES],

@@ -34,8 +34,6 @@ def report(*cells: CellReport) -> RunReport:
         title="demo",
         command="synthgen run --tasks pick_place",
         facts={"seed": "0"},
-        wall_seconds=20.0,
-        workers=2,
         datasets={"lerobot, gr1": "lerobot/gr1"},
         cells=cells,
     )
@@ -47,7 +45,15 @@ def test_every_phase_has_a_colour() -> None:
 
 def test_the_figures_are_on_the_page(tmp_path: Path) -> None:
     page = render_report(report(cell(tmp_path)))
-    for text in ("8 / 10", "80.0 %", "2 × dropped", "0.40 /s", "physics 0.300 s", "render 0.500 s", "lerobot/gr1"):
+    for text in (
+        "8 / 10",
+        "80.0 %",
+        "2 × dropped",
+        "4000</b><span>trajectories per worker-hour",
+        "physics 0.300 s",
+        "render 0.500 s",
+        "lerobot/gr1",
+    ):
         assert text in page, text
     assert "0.90 s" in page  # whole cost of a trajectory
     assert page.index("2 × dropped") < page.index("1 × unreachable")
