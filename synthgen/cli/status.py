@@ -49,13 +49,14 @@ def _print(state: RunStatus) -> None:
     from rich.table import Table
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
     console.print(f"{state.root}   plan {state.plan[:12]}", highlight=False)
     table = Table(box=None, pad_edge=False)
     for heading in ("task", "robot"):
         table.add_column(heading, header_style="bold")
     for heading in ("requested", "committed", "waiting", "attempts", "success", "replayed", "s/trajectory"):
         table.add_column(heading, justify="right", header_style="bold")
-    table.add_column("failures", header_style="bold")
     for c in state.cells:
         done = c.committed + c.spooled
         cost = sum(c.seconds.values())
@@ -69,9 +70,12 @@ def _print(state: RunStatus) -> None:
             "–" if c.success_rate is None else f"{100 * c.success_rate:.1f} %",
             str(c.replay_passed),
             f"{cost / done:.2f}" if done else "–",
-            ", ".join(f"{reason} {count}" for reason, count in c.failures.most_common()),
         )
-    console.print(table, soft_wrap=not console.is_terminal)
+    console.print(table)
+    for c in state.cells:
+        if c.failures:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in c.failures.most_common())
+            console.print(f"failures of {c.task}.{c.embodiment}: {reasons}", highlight=False)
     parts = [f"{state.shards_committed} of {state.shards} shards committed"]
     if state.complete:
         parts.append("complete")

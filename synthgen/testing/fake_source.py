@@ -21,7 +21,7 @@ from synthgen.core.errors import SimulatorError, UsageError
 from synthgen.core.exporter import CameraSpec, DatasetSpec
 from synthgen.core.failpoint import failpoint
 from synthgen.core.outcome import Outcome
-from synthgen.core.plan import RunPlan
+from synthgen.core.plan import Cell, RunPlan
 from synthgen.core.simulator import SimState
 from synthgen.core.source import Beat
 from synthgen.core.spec import EpisodeSpec
@@ -63,6 +63,35 @@ class FakeOptions:
         except TypeError as error:
             raise UsageError(f"{VARIABLE}: {error}", remedy="known names: seconds, success, frames") from None
         return FakeOptions(seconds=options.seconds, success=options.success, frames=int(options.frames))
+
+
+def fake_plan(
+    n: int = 8,
+    *,
+    embodiments: tuple[str, ...] = ("franka",),
+    shard_size: int = 4,
+    max_attempts: int = 20,
+    cameras: bool = False,
+    formats: tuple[str, ...] = ("tiny",),
+    seed: int = 0,
+) -> RunPlan:
+    """A plan of ``n`` successes per embodiment on the fake simulator."""
+    return RunPlan(
+        cells=tuple(Cell(task="fake", embodiment=e, n=n) for e in embodiments),
+        seed=seed,
+        scene="tabletop",
+        scene_digest="none",
+        simulator="fake",
+        fps=20,
+        cameras={e: CAMERAS[e] if cameras else () for e in embodiments},
+        width=64,
+        height=48,
+        formats=formats,
+        shard_size=shard_size,
+        max_attempts=max_attempts,
+        task_digests={"fake": ""},
+        version="test",
+    )
 
 
 class FakeSource:
@@ -201,7 +230,7 @@ class FakeSource:
         counts = np.zeros((3, 256), np.int64)
         out = io.BytesIO()
         options = {"bf": "0", "crf": "30", "preset": "ultrafast", "x264-params": "scenecut=0:threads=1"}
-        with av.open(out, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        with av.open(out, "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.gop_size = 20
