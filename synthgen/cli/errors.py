@@ -18,7 +18,7 @@ DEBUG = "SYNTHGEN_DEBUG"
 def guarded(run: Callable[[], Any]) -> int:
     """Run a click command and return the exit code: 0, the error's own, 2 for usage, 130 for Ctrl-C, 70 for a bug."""
     try:
-        run()
+        ended = run()
     except SynthgenError as error:
         return _tell(error.message, error.remedy, error.exit_code)
     except click.exceptions.Exit as end:
@@ -36,7 +36,8 @@ def guarded(run: Callable[[], Any]) -> int:
     except Exception as error:
         where = f"{type(error).__name__}: {error}"
         return _tell(f"synthgen has a bug: {where}", f"set {DEBUG}=1 to see where, and report it", 70)
-    return 0
+    # Outside its standalone mode click does not raise what ctx.exit(2) was given, it returns it.
+    return ended if isinstance(ended, int) else 0
 
 
 def _tell(message: str, remedy: str, code: int) -> int:
