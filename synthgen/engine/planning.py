@@ -72,7 +72,7 @@ def make_plan(request: Request) -> RunPlan:
     return RunPlan(
         cells=cells,
         seed=request.seed,
-        scene=request.scene,
+        scene=str(Path(request.scene).resolve()) if Path(request.scene).is_file() else request.scene,
         scene_digest=parts.scene_digest,
         simulator=request.simulator,
         fps=request.fps,
