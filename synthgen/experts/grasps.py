@@ -23,6 +23,12 @@ JAW_BACK_OFF = 0.09
 GIRTH_SLACK = 0.008
 # A multi-finger hand comes down by this much on the last stretch, metres, so that the palm does not scrape.
 HAND_DROP = 0.01
+# Coming from above instead of sideways: this much of the sideways back-off, and this much above the object's top.
+ABOVE_BACK_OFF, ABOVE_RISE = 0.25, 0.03
+# A hand is not turned further than this from its easy direction to meet a face, radians.
+HAND_TURN = 1.5
+# How far a palm may be turned from a box's face, radians.
+YAW_SLACK = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,16 +96,32 @@ def solid_of(state: ObjectState) -> Solid:
     return Solid(center=state.center, rotation=rotation, half_height=float(half), upright=bool(abs(up[2]) > 0.95))
 
 
-def candidates(effector: EndEffector, state: ObjectState, *, surface: float) -> list[Grasp]:
+def candidates(effector: EndEffector, state: ObjectState, *, surface: float, forward: float) -> list[Grasp]:
     """Every grasp worth trying, best liked first; empty when the hand cannot hold such an object.
 
     Args:
         effector: the hand.
         state: the object.
         surface: z of what the object stands on, metres.
+        forward: yaw, radians, in which the hand comes easily: of the grasp frame's x axis at rest.
     """
-    make = jaw_grasps if effector.kind == "parallel_jaw" else hand_grasps
-    return sorted(make(effector, state, surface=surface), key=lambda g: g.cost)
+    if effector.kind == "parallel_jaw":
+        found = [*jaw_grasps(effector, state, surface=surface)]
+    else:
+        found = [*hand_grasps(effector, state)]
+    out = []
+    for g in found:
+        if g.free_yaw and not g.yaw_step:
+            out.append(g)
+            continue
+        off = abs(_wrapped(float(np.arctan2(g.rotation[1, 0], g.rotation[0, 0])) - forward))
+        if effector.kind == "parallel_jaw" or off < HAND_TURN:
+            out.append(replace(g, cost=g.cost + 0.3 * off))
+    return sorted(out, key=lambda g: g.cost)
+
+
+def _wrapped(angle: float) -> float:
+    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def opening_axes(state: ObjectState) -> list[tuple[Array, float]]:
@@ -164,56 +186,64 @@ def _jaw_rotation(axis: Array, tilt: float) -> Array:
     return np.stack([c * x - s * down, axis, s * x + c * down], axis=1)
 
 
-def hand_grasps(effector: EndEffector, state: ObjectState, *, surface: float) -> Iterator[Grasp]:
+def hand_grasps(effector: EndEffector, state: ObjectState) -> Iterator[Grasp]:
     """Grasps of a hand with fingers, from its table of measured ones; standing objects only.
 
-    A round object leaves the yaw free. A box is taken with the palm along a face, as its table was measured;
-    when the arm cannot turn so, at most ``yaw_slack`` off.
+    A round object leaves the yaw free. A box is taken with the palm along a face, as its table was measured; when
+    the arm cannot turn so, at most ``YAW_SLACK`` off.
     """
     solid = solid_of(state)
     if not solid.upright and state.prop.shape != "sphere":
         return
     shape = "box" if state.prop.shape == "other" else state.prop.shape
     e = state.prop.extents
-    raises = (0.0, 0.012, 0.024)
     if shape != "box":
         grasp = interpolate(effector.grasps, shape, float(max(e[0], e[1])) / 2)
-        if grasp is None:
-            return
-        for pitch in (0.0, 0.2, 0.35):
-            for up in raises:
-                if up < 0.6 * solid.half_height:
-                    yield _hand_grasp(grasp, solid, yaw=0.0, pitch=pitch, up=up, free=True, cost=pitch + 10 * up)
+        if grasp is not None:
+            for pitch, up, way in _variants(solid):
+                yield _hand_grasp(grasp, solid, yaw=0.0, pitch=pitch, up=up, way=way, free=True, cost=0.0)
         return
+    # An arm of few joints seldom gets all of a pose: let it choose the yaw, within what holds.
+    few = len(effector.arm_joints) <= 6
     for face, width in opening_axes(state):
         grasp = interpolate(effector.grasps, "box", width / 2)
         if grasp is None:
             continue
         yaw = float(np.arctan2(face[1], face[0])) - np.pi / 2
+        for pitch, up, way in _variants(solid):
+            for half in (0.0, np.pi):
+                exact = _hand_grasp(
+                    grasp, solid, yaw=yaw + half, pitch=pitch, up=up, way=way, free=False, cost=width + 0.5 * few
+                )
+                loose = replace(exact, free_yaw=True, yaw_step=np.pi, yaw_slack=YAW_SLACK, cost=exact.cost + 0.5)
+                yield replace(loose, cost=loose.cost - few)
+                yield exact
+
+
+def _variants(solid: Solid) -> Iterator[tuple[float, float, int]]:
+    """(more pitch, higher up, way of approach) to try; the ways: 0 sideways, 1 from above."""
+    for way in (0, 1):
         for pitch in (0.0, 0.2, 0.35):
-            for up in raises:
+            for up in (0.0, 0.012, 0.024):
                 if up < 0.6 * solid.half_height:
-                    cost = pitch + 10 * up + width
-                    for half in (0.0, np.pi):
-                        yield _hand_grasp(grasp, solid, yaw=yaw + half, pitch=pitch, up=up, free=False, cost=cost)
-                    loose = _hand_grasp(grasp, solid, yaw=yaw, pitch=pitch, up=up, free=True, cost=cost + 1.0)
-                    yield replace(loose, yaw_step=np.pi, yaw_slack=0.8)
+                    yield pitch, up, way
 
 
 def _hand_grasp(
-    grasp: HandGrasp, solid: Solid, *, yaw: float, pitch: float, up: float, free: bool, cost: float
+    grasp: HandGrasp, solid: Solid, *, yaw: float, pitch: float, up: float, way: int, free: bool, cost: float
 ) -> Grasp:
+    back = -np.array(grasp.approach)
     return Grasp(
         rotation=hand_rotation(yaw, grasp.pitch + pitch, grasp.roll),
         point=solid.center + np.array([0.0, 0.0, up]),
         tool=np.array(grasp.center),
         free_yaw=free,
-        back_off=-np.array(grasp.approach),
-        rise=HAND_DROP,
+        back_off=back if way == 0 else ABOVE_BACK_OFF * back,
+        rise=HAND_DROP if way == 0 else 2 * solid.half_height + ABOVE_RISE,
         open=np.array(grasp.open),
         close=np.array(grasp.close),
         encloses=True,
-        cost=cost,
+        cost=cost + pitch + 10 * up + 0.6 * way,
     )
 
 

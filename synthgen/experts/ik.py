@@ -14,6 +14,8 @@ from synthgen.experts.arm import Arm
 ROTATION_WEIGHT = 0.3
 DAMPING = 2e-4
 LONGEST_STEP = 0.35
+# Every so many steps the error must have shrunk by a third, or the solve ends.
+PATIENCE = 7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +83,7 @@ class ArmIK:
         weights, jac = self._weights, self._jac
         # The pull must have had time to act, and must end before the solution is judged.
         settle = min(8, iterations // 2) if posture else 0
-        used = 0
+        used, checkpoint = 0, np.inf
         for used in range(iterations + 1):
             data.qpos[arm.qpos] = q
             mujoco.mj_kinematics(model, data)
@@ -95,6 +97,12 @@ class ArmIK:
             turn = float(np.sqrt(self._error[3:] @ self._error[3:]))
             if (left < position_tolerance and turn < rotation_tolerance and used >= settle) or used == iterations:
                 return Solution(q=q, position_error=left, rotation_error=turn, iterations=used)
+            if used % PATIENCE == 0 and used > settle:
+                # Out of reach: it does not get nearer any more.
+                badness = left + ROTATION_WEIGHT * turn
+                if badness > 0.7 * checkpoint:
+                    return Solution(q=q, position_error=left, rotation_error=turn, iterations=used)
+                checkpoint = badness
             mujoco.mj_comPos(model, data)
             mujoco.mj_jac(model, data, jac[:3], jac[3:], at, arm.body)
             j = rows[:, None] * jac[:, arm.dofs]  # (6, n)

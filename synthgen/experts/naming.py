@@ -14,6 +14,7 @@ from synthgen.core.world import World
 # Where English puts adjectives; kinds not listed come last, by name.
 ADJECTIVE_ORDER = ("size", "shape", "color", "material")
 SIDES = ("leftmost", "rightmost", "nearest", "farthest")
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,8 +68,7 @@ def describe(world: World, name: str) -> str:
         for chosen in combinations(kinds, count):
             if len(_alike(present, mine, chosen)) == 1:
                 return mine.phrase(chosen)
-    alike = _alike(present, mine, tuple(kinds))
-    return f"{_side(world, mine, alike)} {mine.phrase(tuple(kinds))}"
+    return _placed(world, mine, _alike(present, mine, tuple(kinds)))
 
 
 def _alike(present: list[Thing], mine: Thing, kinds: tuple[str, ...]) -> list[Thing]:
@@ -76,8 +76,8 @@ def _alike(present: list[Thing], mine: Thing, kinds: tuple[str, ...]) -> list[Th
     return [t for t in present if t.is_called(mine.noun, words)]
 
 
-def _side(world: World, mine: Thing, alike: list[Thing]) -> str:
-    """The word for the side on which ``mine`` stands out most among things alike, as the robot sees them."""
+def _placed(world: World, mine: Thing, alike: list[Thing]) -> str:
+    """Name a thing among others alike by where it stands, as the robot sees it."""
     frame = world.scene.mounts[0].pose.inverse() if world.scene.mounts else None
     at = {t.name: t.position if frame is None else frame.apply(t.position) for t in alike}
     others = np.array([p for name, p in at.items() if name != mine.name])
@@ -88,4 +88,10 @@ def _side(world: World, mine: Thing, alike: list[Thing]) -> str:
         "nearest": others[:, 0].min() - x,
         "farthest": x - others[:, 0].max(),
     }
-    return max(SIDES, key=lambda s: lead[s])
+    words = mine.phrase(tuple(mine.attributes))
+    side = max(SIDES, key=lambda s: lead[s])
+    if lead[side] > 0:
+        return f"{side} {words}"
+    rank = int((others[:, 1] > y).sum())
+    ordinal = ORDINALS[rank] if rank < len(ORDINALS) else f"{rank + 1}th"
+    return f"{ordinal} {words} from the left"

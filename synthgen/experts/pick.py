@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,19 +24,30 @@ from synthgen.experts.timing import Curve
 LIFT = 0.10
 # An object that has moved by more than this since the approach was planned is approached anew, metres.
 MOVED = 0.025
+# Grasps without a free straight way for which another way is searched.
+DETOURS = 3
 # Errors of inverse kinematics that a grasp forgives: position (m), rotation (rad); at the approach's begin more.
 JAW_TOLERANCE, JAW_NEAR = (0.002, 0.03), (0.01, 0.08)
 HAND_TOLERANCE, HAND_NEAR = (0.004, 0.12), (0.02, 0.3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PickPlan:
-    """A grasp that can be reached: configurations (n,) of the lift, the way there, and where the object then was."""
+class Reachable:
+    """A grasp that the arm reaches: configurations (n,) from now to the grasp and up again; terms of the way there."""
 
     arm: Arm
     grasp: Grasp
-    reach: Curve
+    knots: tuple[Array, ...]
     lift: tuple[Array, ...]
+    terms: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PickPlan:
+    """A reachable grasp with a free way to it, and where the object's centre was when it was planned."""
+
+    found: Reachable
+    reach: Curve
     center: Array
 
 
@@ -48,7 +60,7 @@ def pick(motion: Motion, skill: Pick, into: str | None) -> Generator[Segment, Wo
     for attempt in range(2):
         before = motion.world.objects[skill.object].center
         plan = plan_pick(motion, skill.object, into)
-        arm, grasp = plan.arm, plan.grasp
+        arm, grasp = plan.found.arm, plan.found.grasp
         yield from _do(
             motion,
             motion.segment(
@@ -62,7 +74,7 @@ def pick(motion: Motion, skill: Pick, into: str | None) -> Generator[Segment, Wo
         moved = float(np.linalg.norm(motion.world.objects[skill.object].center - plan.center))
         if moved < MOVED:
             yield from _do(motion, motion.segment(arm, "grasp", "close", hand_rows=_closing(motion, arm, grasp)))
-            lift = Curve(np.array([motion.arm_targets(arm), *plan.lift]), arm.velocity)
+            lift = Curve(np.array([motion.arm_targets(arm), *plan.found.lift]), arm.velocity)
             yield from _do(motion, motion.segment(arm, "lift", "lift", arm_rows=motion.arm_rows(arm, lift, pace=0.8)))
             if holds(motion, arm, skill.object, float(before[2]) + 0.5 * LIFT):
                 motion.grip = Grip(arm=arm, object=skill.object, grasp=grasp)
@@ -83,7 +95,7 @@ def _closing(motion: Motion, arm: Arm, grasp: Grasp) -> Array:
 
 def _let_go(motion: Motion, plan: PickPlan, *, moved: bool) -> Generator[Segment, World, None]:
     """After a miss: open, and draw back the way the hand came, to try again from there."""
-    arm, grasp = plan.arm, plan.grasp
+    arm, grasp = plan.found.arm, plan.found.grasp
     if not moved:
         yield from _do(motion, motion.segment(arm, "grasp", "open", hand_rows=motion.hand_rows(arm, grasp.open)))
     back = Curve(np.array([motion.arm_targets(arm), plan.reach.knots[0]]), arm.velocity)
@@ -103,18 +115,32 @@ def plan_pick(motion: Motion, name: str, into: str | None) -> PickPlan:
         EpisodeFailure: unreachable, or no_path when only the way was missing.
     """
     reasons: Counter[str] = Counter()
+    blocked: list[Reachable] = []
     state = motion.world.objects[name]
     for arm in arms_by_liking(motion, name, into):
         seeds = seeds_of(motion, arm)
-        for grasp in candidates(arm.effector, state, surface=motion.world.surface_height):
+        _, easy = motion.planner.grasp_frame(arm, seeds[0])
+        forward = float(np.arctan2(easy[1, 0], easy[0, 0]))
+        for grasp in candidates(arm.effector, state, surface=motion.world.surface_height, forward=forward):
             for seed in seeds:
-                plan = _try(motion, arm, grasp, seed=seed, name=name, into=into)
-                if isinstance(plan, PickPlan):
-                    return plan
-                reasons[plan] += 1
+                found = _reachable(motion, arm, grasp, seed=seed, name=name, into=into)
+                if isinstance(found, str):
+                    reasons[found] += 1
+                    continue
+                curve = motion.planner.curve(arm, found.knots, **found.terms)
+                if curve is not None:
+                    return PickPlan(found=found, reach=curve, center=state.center)
+                blocked.append(found)
+                break
         motion.planner.set_driven(motion.targets)
+    for found in blocked[:DETOURS]:
+        motion.planner.set_hand(found.arm, found.grasp.open)
+        curve = motion.planner.detour(found.arm, found.knots, rng=motion.rng, **found.terms)
+        motion.planner.set_driven(motion.targets)
+        if curve is not None:
+            return PickPlan(found=found, reach=curve, center=state.center)
     detail = ", ".join(f"{why} {n}x" for why, n in sorted(reasons.items())) or "too big for the hand"
-    raise EpisodeFailure("no_path" if "way" in reasons else "unreachable", f"{name}: {detail}")
+    raise EpisodeFailure("no_path" if blocked else "unreachable", f"{name}: {detail}")
 
 
 def arms_by_liking(motion: Motion, name: str, into: str | None) -> list[Arm]:
@@ -149,8 +175,8 @@ def seeds_of(motion: Motion, arm: Arm) -> list[Array]:
     return [rest, *turned]
 
 
-def _try(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str, into: str | None) -> PickPlan | str:
-    """Plan one grasp from one seed, or say which step fails."""
+def _reachable(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str, into: str | None) -> Reachable | str:
+    """Solve one grasp from one seed, or say which step fails."""
     planner, body = motion.planner, motion.world.objects[name].prop.body
     exact, near = (JAW_TOLERANCE, JAW_NEAR) if not grasp.encloses else (HAND_TOLERANCE, HAND_NEAR)
     kind = {"tool": grasp.tool, "free_yaw": grasp.free_yaw}
@@ -169,27 +195,24 @@ def _try(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str, into
     begin = grasp.point + rotation @ grasp.back_off + np.array([0.0, 0.0, grasp.rise])
     middle = planner.solve(arm, at.q, (begin + grasp.point) / 2, rotation, iterations=15, **kind)
     start = planner.solve(arm, middle.q, begin, rotation, iterations=20, **kind)
+    if not start.within(*near):
+        return "approach"
+    if planner.collides(arm, start.q):
+        return "room before the grasp"
     up = np.array([0.0, 0.0, LIFT])
     half = planner.solve(arm, at.q, grasp.point + up / 2, rotation, iterations=15, **kind)
     lifted = planner.solve(arm, half.q, grasp.point + up, rotation, iterations=20, **kind)
-    if not (start.within(*near) and lifted.within(*near)):
-        return "approach" if not start.within(*near) else "lift"
-    if planner.collides(arm, start.q):
-        return "room before the grasp"
+    if not lifted.within(*near):
+        return "lift"
     if into is not None and not place_reachable(motion, arm, grasp, at=at.q, lifted=lifted.q, name=name, into=into):
         return "place"
     planner.set_hand(arm, grasp.open)
-    curve = planner.curve(
-        arm,
-        [motion.arm_targets(arm), start.q, middle.q, at.q],
-        rng=motion.rng,
-        clearance=0.001,
-        through=(body, 1) if grasp.encloses else None,
-    )
-    if curve is None:
-        return "way"
-    return PickPlan(
-        arm=arm, grasp=grasp, reach=curve, lift=(half.q, lifted.q), center=motion.world.objects[name].center
+    return Reachable(
+        arm=arm,
+        grasp=grasp,
+        knots=(motion.arm_targets(arm), start.q, middle.q, at.q),
+        lift=(half.q, lifted.q),
+        terms={"clearance": 0.001, "through": (body, 1) if grasp.encloses else None},
     )
 
 

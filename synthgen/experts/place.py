@@ -23,6 +23,8 @@ from synthgen.experts.timing import Curve
 OVER_RIM, OVER_FLOOR = 0.03, 0.006
 # Steps in which the object is lowered, metres.
 STEP = 0.02
+# Distance kept from walls while something is carried over and into a receptacle, metres.
+TIGHT = 0.002
 # An object is not let fall from higher than this above the floor, metres.
 HIGHEST_DROP = 0.14
 # Turns of the hand about z that are tried when the first does not get deep, radians.
@@ -59,7 +61,10 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     planner.ignore(body)
     back = _draw_back(motion, arm, grip.grasp)
     home = planner.home[arm.columns]
-    way = planner.curve(arm, [motion.arm_targets(arm), *back, home], rng=motion.rng, clearance=0.0, detour=len(back))
+    knots = [motion.arm_targets(arm), *back, home]
+    way = planner.curve(arm, knots, clearance=0.0)
+    if way is None:
+        way = planner.detour(arm, knots, rng=motion.rng, leg=len(back), clearance=0.0)
     if way is None:
         raise EpisodeFailure("no_path", f"away from {skill.into}")
     rows = motion.arm_rows(arm, way)
@@ -81,19 +86,23 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
     planner.hold(arm, state.prop.body, motion.world.joints[arm.columns])
     planner.set_driven(motion.targets)
     plans = []
-    blocked = False
     for plan in place_plans(motion, arm, rotation=rotation, tool=tool, seed=now, name=skill.object, into=skill.into):
         plans.append(plan)
         if plan.short < STEP:
             break
-    for plan in sorted(plans, key=lambda p: p.short):
-        curve = planner.curve(arm, [now, *plan.knots], rng=motion.rng, clearance=0.002, held_clearance=0.0)
-        if curve is not None:
-            planner.collisions.hold(None)
-            return plan.knots, curve
-        blocked = True
+    plans.sort(key=lambda p: p.short)
+    ways = (
+        lambda knots: planner.curve(arm, knots, clearance=TIGHT, held_clearance=0.0),
+        lambda knots: planner.detour(arm, knots, rng=motion.rng, clearance=TIGHT, held_clearance=0.0),
+    )
+    for way in ways:
+        for plan in plans:
+            curve = way([now, *plan.knots])
+            if curve is not None:
+                planner.collisions.hold(None)
+                return plan.knots, curve
     planner.collisions.hold(None)
-    raise EpisodeFailure("no_path" if blocked else "unreachable", f"{skill.object} to {skill.into}")
+    raise EpisodeFailure("no_path" if plans else "unreachable", f"{skill.object} to {skill.into}")
 
 
 def place_plans(
@@ -120,7 +129,7 @@ def place_plans(
         # Turned hands are asked for exactly; the first takes whatever yaw comes easily.
         free = turn == 0.0
         above = planner.solve(arm, seed, over, wanted, tool=tool, free_yaw=free, posture=0.03, iterations=50)
-        if not above.within(*NEAR) or planner.collides(arm, above.q, clearance=0.002):
+        if not above.within(*NEAR) or planner.collides(arm, above.q, clearance=TIGHT):
             continue
         knots, short = [above.q], float(over[2] - floor[2])
         _, wanted = planner.grasp_frame(arm, above.q)
@@ -128,7 +137,7 @@ def place_plans(
             down = planner.solve(
                 arm, knots[-1], floor + np.array([0.0, 0.0, height]), wanted, tool=tool, free_yaw=free, iterations=15
             )
-            if not down.within(*NEAR) or planner.collides(arm, down.q, clearance=0.002, held_clearance=0.0):
+            if not down.within(*NEAR) or planner.collides(arm, down.q, clearance=TIGHT, held_clearance=0.0):
                 break
             knots.append(down.q)
             short = height

@@ -210,45 +210,54 @@ class Planner:
         arm: Arm,
         knots: Sequence[Array],
         *,
-        rng: np.random.Generator,
         clearance: float = CLEARANCE,
         held_clearance: float | None = None,
-        detour: int = 0,
         through: tuple[str, int] | None = None,
     ) -> Curve | None:
-        """A smooth collision-free curve through arm configurations, or None.
-
-        The spline through the knots if it is free; else RRT-Connect finds a way for leg ``detour`` (the free motion;
-        the others are short straight moves of the hand and must be free as they are).
+        """The spline through arm configurations if it is free of collisions, else None.
 
         Args:
             knots: (n,) each, the start first.
-            rng: the episode's "expert" stream.
             clearance, held_clearance: metres, see ``collides``.
-            detour: index of the leg that may go another way.
             through: a scene body that may be touched from the knot of that index on (the hand closes in on it).
+        """
+        curve = Curve(np.array(knots), arm.velocity)
+        behind = 0 if through is None else len(knots) - 1 - through[1]
+        at = float(curve.at[max(0, len(curve.at) - 1 - behind)])
+        if not self.curve_free(arm, curve, 0.0, at, clearance=clearance, held_clearance=held_clearance):
+            return None
+        if through is not None:
+            self.ignore(through[0])
+            clear = self.curve_free(arm, curve, at, 1.0, clearance=clearance, held_clearance=held_clearance)
+            self.ignore(through[0], on=False)
+            if not clear:
+                return None
+        return curve
+
+    def detour(
+        self,
+        arm: Arm,
+        knots: Sequence[Array],
+        *,
+        rng: np.random.Generator,
+        leg: int = 0,
+        clearance: float = CLEARANCE,
+        held_clearance: float | None = None,
+        through: tuple[str, int] | None = None,
+    ) -> Curve | None:
+        """Like ``curve``, but one leg (the free motion) is led around what is in the way, by RRT-Connect.
+
+        The other legs are short straight moves of the hand and must be free as they are.
+
+        Args:
+            rng: the episode's "expert" stream.
+            leg: index of the knot at which the leg begins.
         """
 
         def free(a: Array, b: Array) -> bool:
             return self.path_free(arm, np.stack([a, b]), clearance=clearance, held_clearance=held_clearance)
 
-        def curve_free(curve: Curve, until: int) -> bool:
-            tail = len(knots) - 1 - until  # knots behind the one where touching begins
-            at = 1.0 if through is None else float(curve.at[max(0, len(curve.at) - 1 - tail)])
-            if not self.curve_free(arm, curve, 0.0, at, clearance=clearance, held_clearance=held_clearance):
-                return False
-            if through is None:
-                return True
-            self.ignore(through[0])
-            clear = self.curve_free(arm, curve, at, 1.0, clearance=clearance, held_clearance=held_clearance)
-            self.ignore(through[0], on=False)
-            return clear
-
-        until = len(knots) - 1 if through is None else through[1]
-        curve = Curve(np.array(knots), arm.velocity)
-        if curve_free(curve, until):
-            return curve
-        start, goal = knots[detour], knots[detour + 1]
+        start, goal = knots[leg], knots[leg + 1]
         if self.collides(arm, goal, clearance=clearance, held_clearance=held_clearance):
             return None
         way = rrt_connect(start, goal, free=free, lower=arm.lower, upper=arm.upper, scale=arm.reach, rng=rng)
@@ -257,9 +266,17 @@ class Planner:
         way = shortcut(way, free=free, rng=rng)
         for between in (0, 1, 3, 7):
             # A spline swings out at corners; more knots on the free straight pieces hold it to them.
-            curve = Curve(np.array([*knots[:detour], *densify(way, between), *knots[detour + 2 :]]), arm.velocity)
-            if curve_free(curve, until):
-                return curve
+            dense = densify(way, between)
+            more = len(dense) - 2
+            found = self.curve(
+                arm,
+                [*knots[:leg], *dense, *knots[leg + 2 :]],
+                clearance=clearance,
+                held_clearance=held_clearance,
+                through=None if through is None else (through[0], through[1] + more),
+            )
+            if found is not None:
+                return found
         return None
 
     def curve_free(

@@ -70,7 +70,11 @@ def _home(motion: Motion) -> Generator[Segment, World, None]:
         start = motion.arm_targets(arm)
         if np.abs(goal - start).max() < 1e-3:
             continue
-        curve = planner.curve(arm, [start, goal], rng=motion.rng) or Curve(np.stack([start, goal]), arm.velocity)
+        curve = (
+            planner.curve(arm, [start, goal])
+            or planner.detour(arm, [start, goal], rng=motion.rng)
+            or Curve(np.stack([start, goal]), arm.velocity)
+        )
         hand = motion.hand_rows(arm, planner.home[arm.hand_columns])
         rows = motion.arm_rows(arm, curve)
         motion.look((yield motion.segment(arm, "retreat", "home", arm_rows=rows, hand_rows=hand)))

@@ -50,7 +50,7 @@ def rrt_connect(
     scale: Array,
     rng: np.random.Generator,
     step: float = 0.3,
-    nodes: int = 1500,
+    nodes: int = 600,
 ) -> Array | None:
     """Find a path of straight pieces from start to goal.
 
