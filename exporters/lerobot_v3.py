@@ -6,42 +6,49 @@ numbering, links the videos, and writes the metadata last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from synthgen.core.episode import Episode
-from synthgen.core.errors import DamagedShardError
-from synthgen.core.exporter import DatasetSpec, DatasetSummary, ShardFiles
+from synthgen.core.exporter import DatasetSpec
+from synthgen.formats.base import PieceFormat
 from synthgen.formats.check import check_episode
 from synthgen.formats.features import frame_columns
-from synthgen.formats.lerobot import data_array, data_features, data_schema, image_key, info_features
-from synthgen.formats.lerobot_v3 import LANGUAGE, Piece, assemble, language_rows, read_piece
-from synthgen.formats.lerobot_v3_check import check_piece
-from synthgen.formats.manifest import ShardManifest, join_manifests, read_shard_manifest
-from synthgen.formats.problem import raise_first
-from synthgen.formats.records import RecordWriter
-from synthgen.formats.summary import DatasetStatistics
-from synthgen.media.packets import VideoWriter
+from synthgen.formats.lerobot import (
+    column_values,
+    data_array,
+    data_features,
+    data_schema,
+    image_key,
+    info_features,
+    read_names,
+)
+from synthgen.formats.lerobot_v3 import LANGUAGE, LerobotAssembly, data_path, language_rows, video_path
+from synthgen.formats.lerobot_v3_check import check_dataset, check_piece
+from synthgen.formats.manifest import ShardManifest
+from synthgen.formats.piece import Piece, read_table
+from synthgen.formats.problem import Problem
+from synthgen.formats.shard import ShardBook, column_of, held_by_columns
+from synthgen.media.packets import VideoWriter, extract
 
 DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000
 
 
 class LerobotShard:
-    """Writes one shard; holds one episode and the shard's episodes table in memory."""
+    """Writes one shard; holds one episode in memory, and the shard's rows."""
 
     def __init__(self, folder: Path, dataset: DatasetSpec, *, language: bool, format_name: str) -> None:
         self._folder, self._dataset, self._language = folder, dataset, language
         extra, described = ([LANGUAGE.field], {LANGUAGE.name: LANGUAGE.described}) if language else ([], {})
         self._schema = data_schema(data_features(dataset), extra, described)
-        self._manifest = ShardManifest(format=format_name, dataset=dataset)
-        self._statistics = DatasetStatistics(dataset)
-        self._records = RecordWriter(folder / "records.parquet", without=held_by_columns(dataset))
-        self._rows: list[dict[str, Any]] = []
+        self._book = ShardBook(folder, dataset, format_name, without=held_by_columns(dataset))
         self._data: pq.ParquetWriter | None = None
         self._data_bytes = 0
         self._data_files = 0
@@ -57,37 +64,23 @@ class LerobotShard:
         """
         check_episode(episode, self._dataset)
         columns = frame_columns(episode, self._dataset)
-        row: dict[str, Any] = {
-            "tasks": [episode.instruction],
-            "length": len(episode),
-            "subtasks": list(episode.subtasks),
-            "data_file": self._append_data(episode, columns),
-        }
+        place: dict[str, Any] = {"data_file": self._append_data(episode, columns)}
         for camera in self._dataset.cameras:
-            file, start = self._append_video(camera.name, episode)
-            row[f"video_file/{camera.name}"], row[f"from_frame/{camera.name}"] = file, start
-        for feature, values in self._statistics.add(columns, episode.videos).items():
-            row.update({f"stats/{feature}/{k}": v.tolist() for k, v in values.items()})
-        self._rows.append(row)
-        self._records.add(episode)
-        self._manifest.count(episode)
-        if self._manifest.info is None:
-            self._manifest.info = info_features(self._dataset, data_features(self._dataset), episode.videos)
-            if self._language:
-                self._manifest.info[LANGUAGE.name] = LANGUAGE.info
+            place |= self._append_video(camera.name, episode)
+        self._book.add(episode, columns, place)
+        if self._book.manifest.info is None:
+            info = info_features(self._dataset, data_features(self._dataset), episode.videos)
+            self._book.manifest.info = info | ({LANGUAGE.name: LANGUAGE.info} if self._language else {})
 
     def close(self) -> Sequence[Path]:
         """Finish every file; see ``ShardWriter``."""
         self._close_writers()
-        if self._rows:
-            pq.write_table(pa.Table.from_pylist(self._rows), self._folder / "episodes.parquet", compression="zstd")
-        self._statistics.save(self._folder / "statistics.npz")
-        self._manifest.write(self._folder)
-        return sorted(p.relative_to(self._folder) for p in self._folder.rglob("*") if p.is_file())
+        return self._book.close()
 
     def abort(self) -> None:
         """Close without finishing; see ``ShardWriter``."""
         self._close_writers()
+        self._book.abort()
 
     def _append_data(self, episode: Episode, columns: dict[str, Any]) -> int:
         zeros = [0] * len(episode)
@@ -111,7 +104,7 @@ class LerobotShard:
         self._data_bytes += table.nbytes
         return self._data_files - 1
 
-    def _append_video(self, camera: str, episode: Episode) -> tuple[int, int]:
+    def _append_video(self, camera: str, episode: Episode) -> dict[str, int]:
         video = episode.videos[camera]
         if camera in self._videos and self._video_bytes[camera] + len(video.data) > VIDEO_FILE_BYTES:
             self._videos.pop(camera).close()
@@ -121,62 +114,72 @@ class LerobotShard:
             self._video_files[camera], self._video_bytes[camera] = self._video_files[camera] + 1, 0
         start, _ = self._videos[camera].append(video)
         self._video_bytes[camera] += len(video.data)
-        return self._video_files[camera] - 1, start
+        return {f"video_file/{camera}": self._video_files[camera] - 1, f"from_frame/{camera}": start}
 
     def _close_writers(self) -> None:
-        self._records.close()
         if self._data is not None:
             self._data.close()
         for writer in self._videos.values():
             writer.close()
 
 
-class Lerobot:
+class Lerobot(PieceFormat):
     """The exporter. ``language``: write the ``language_persistent`` column, which needs lerobot >= 0.6."""
 
     def __init__(self, name: str, summary: str, *, language: bool) -> None:
-        self.name, self.summary, self._language = name, summary, language
+        super().__init__(name, summary)
+        self._language = language
 
     def open_shard(self, folder: Path, dataset: DatasetSpec) -> LerobotShard:
         """Start writing a shard; see ``Exporter``."""
         return LerobotShard(folder, dataset, language=self._language, format_name=self.name)
 
-    def verify(self, folder: Path, dataset: DatasetSpec) -> tuple[int, int]:
-        """Re-open a written shard and check all of it; see ``Exporter``."""
-        manifest = read_shard_manifest(folder, self.name, dataset)
-        if manifest.episodes:
-            piece = Piece.of_shard(folder, dataset)
-            raise_first(folder, check_piece(piece, folder, dataset, language=self._language))
-            statistics = DatasetStatistics.load(folder / "statistics.npz", dataset)
-            if statistics.rows != manifest.frames:
-                raise DamagedShardError(
-                    f"{folder / 'statistics.npz'}: counts {statistics.rows} of {manifest.frames} frames"
-                )
-        return manifest.episodes, manifest.frames
+    def shard_files(self, folder: Path, dataset: DatasetSpec) -> dict[str, tuple[Path, ...]]:
+        """See ``PieceFormat``."""
+        keys = [image_key(c.name) for c in dataset.cameras]
+        videos = {k: tuple(sorted(folder.glob(f"{k}-*.mp4"))) for k in keys}
+        return {"data": tuple(sorted(folder.glob("data-*.parquet"))), **videos}
 
-    def finalize(self, shards: Sequence[ShardFiles], root: Path, dataset: DatasetSpec) -> DatasetSummary:
-        """Make the data set from shards in slot order; see ``Exporter``."""
-        manifest, filled = join_manifests([s.folder for s in shards], self.name, dataset)
-        statistics = DatasetStatistics(dataset)
-        for folder in filled:
-            statistics.merge(DatasetStatistics.load(folder / "statistics.npz", dataset))
-        return assemble((Piece.of_shard(f, dataset) for f in filled), manifest, statistics, root)
+    def dataset_files(self, root: Path, kind: str, start: int, stop: int) -> tuple[Path, ...]:
+        """See ``PieceFormat``."""
+        camera = kind.removeprefix(image_key(""))
+        numbers = range(start, stop)
+        return tuple(data_path(root, n) if kind == "data" else video_path(root, camera, n) for n in numbers)
 
-    def read_shard(self, folder: Path, dataset: DatasetSpec) -> Iterator[Episode]:
-        """A shard's episodes again, without loss."""
-        if read_shard_manifest(folder, self.name, dataset).episodes:
-            yield from read_piece(Piece.of_shard(folder, dataset), dataset)
+    def subtask_names(self, root: Path) -> tuple[str, ...]:
+        """See ``PieceFormat``."""
+        return tuple(read_names(root / "meta" / "subtasks.parquet", "subtask"))
 
+    def assembly(self, root: Path, manifest: ShardManifest) -> LerobotAssembly:
+        """See ``PieceFormat``."""
+        return LerobotAssembly(root, manifest)
 
-def held_by_columns(dataset: DatasetSpec) -> frozenset[str]:
-    """Arrays of an episode that the data files' columns hold exactly."""
-    poses = (f"{kind}/{e}" for kind in ("eef_pose", "eef_target") for e in dataset.end_effectors)
-    return frozenset(("state", "action", "velocity", "reward", "done", *poses))
+    def check_piece(self, piece: Piece, rows: pa.Table, dataset: DatasetSpec, *, decode: bool) -> Iterator[Problem]:
+        """See ``PieceFormat``."""
+        return check_piece(piece, rows, dataset, language=self._language, decode=decode)
+
+    def check_dataset(self, root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
+        """See ``PieceFormat``."""
+        return check_dataset(root, manifest, pieces)
+
+    def read_piece(
+        self, piece: Piece, rows: pa.Table, dataset: DatasetSpec, wanted: Sequence[int]
+    ) -> Iterator[tuple[Mapping[str, NDArray], Mapping[str, bytes]]]:
+        """See ``PieceFormat``."""
+        of_file = rows.column("data_file").to_numpy()
+        group = np.arange(len(of_file)) - np.searchsorted(of_file, of_file)  # a row's row group within its file
+        columns = column_of(dataset)
+        for row in wanted:
+            table = read_table(piece.files["data"][of_file[row]], group=int(group[row]))
+            length = rows.column("length")[row].as_py()
+            videos: dict[str, bytes] = {}
+            for camera in dataset.cameras:
+                file, start = (rows.column(f"{k}/{camera.name}")[row].as_py() for k in ("video_file", "from_frame"))
+                videos[camera.name] = extract(piece.files[image_key(camera.name)][file], start, length)
+            yield {name: column_values(table, column) for name, column in columns.items()}, videos
 
 
 exporter = (
     Lerobot("lerobot", "LeRobot v3.0, as lerobot 0.4 and later read it", language=False),
-    Lerobot(
-        "lerobot-language", "LeRobot v3.0 with the language_persistent column of lerobot 0.6 and later", language=True
-    ),
+    Lerobot("lerobot-language", "LeRobot v3.0 with the language_persistent column of lerobot >= 0.6", language=True),
 )

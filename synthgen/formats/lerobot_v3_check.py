@@ -2,71 +2,246 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
 from synthgen.formats.columns_check import check_columns, differs
-from synthgen.formats.lerobot import column_values, data_features
-from synthgen.formats.lerobot_v3 import LANGUAGE, Piece, read_table
+from synthgen.formats.folder import read_json
+from synthgen.formats.lerobot import column_values, data_features, image_key, read_names
+from synthgen.formats.lerobot_v3 import DATA_PATH, EPISODES_PER_FILE, LANGUAGE, VIDEO_PATH, episodes_path
+from synthgen.formats.manifest import ShardManifest, describe_difference
+from synthgen.formats.piece import Piece, read_table
 from synthgen.formats.problem import Problem
-from synthgen.formats.records import count_records
 from synthgen.formats.video_check import check_video
+
+REWRITE = "make the data set again from the run (`synthgen export`), or restore the file from a copy"
 
 
 def check_piece(
-    piece: Piece, root: Path, dataset: DatasetSpec, *, language: bool, decode: bool = True
+    piece: Piece, rows: pa.Table, dataset: DatasetSpec, *, language: bool, decode: bool = True
 ) -> Iterator[Problem]:
-    """Data files, videos and records of a piece against its episodes table; file names relative to ``root``."""
-    rows = piece.rows
+    """Data files and videos of a piece against its rows."""
     length = rows.column("length").to_numpy()
     of_file = rows.column("data_file").to_numpy()
-    if len(piece.data) != of_file.max() + 1:
-        where = f"{len(piece.data)} data files, the episodes table names {of_file.max() + 1}"
-        yield Problem(file=_name(piece.records, root), where="", what=where)
-        return
-    for number, path in enumerate(piece.data):
-        mine = of_file == number
-        yield from _check_data(path, _name(path, root), length[mine], dataset, language)
+    named = {"data": of_file}
     for camera in dataset.cameras:
-        number, start = (rows.column(f"{k}/{camera.name}").to_numpy() for k in ("video_file", "from_frame"))
-        for i, path in enumerate(piece.videos[camera.name]):
+        named[image_key(camera.name)] = rows.column(f"video_file/{camera.name}").to_numpy()
+    for kind, numbers in named.items():
+        found = len(piece.files[kind])
+        if found != numbers.max() + 1:
+            what = f"there are {found} files of {kind}, its episodes name {numbers.max() + 1}"
+            yield Problem(file=piece.name(piece.rows), where=kind, what=what)
+            return
+    for number, path in enumerate(piece.files["data"]):
+        yield from _check_data(path, piece.name(path), length[of_file == number], dataset, language)
+    for camera in dataset.cameras:
+        number, start = named[image_key(camera.name)], rows.column(f"from_frame/{camera.name}").to_numpy()
+        for i, path in enumerate(piece.files[image_key(camera.name)]):
             mine = number == i
             expected = np.cumsum(length[mine]) - length[mine]
-            yield from differs(
-                _name(path, root), "from_timestamp (frames)", {"from_timestamp (frames)": start[mine]}, expected
-            )
-            yield from check_video(_name(path, root), path, expected, int(length[mine].sum()), decode=decode)
+            column = f"from_frame/{camera.name}"
+            yield from differs(piece.name(piece.rows), column, {column: start[mine]}, expected)
+            yield from check_video(piece.name(path), path, expected, int(length[mine].sum()), decode=decode)
+
+
+def check_dataset(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
+    """The numbering over all files, the episodes table, and the metadata."""
+    dataset = manifest.dataset
+    tables = [p.table() for p in pieces]
+    length = np.concatenate([t.column("length").to_numpy() for t in tables])
+    tasks = [t[0] for table in tables for t in table.column("tasks").to_pylist()]
+    yield from _check_info(root, manifest, length)
     try:
-        frames = count_records(piece.records)
-    except DamagedShardError as error:
-        yield Problem(file=_name(piece.records, root), where="", what=error.message)
+        known = read_names(root / "meta" / "tasks.parquet", "task")
+        numbers = read_table(root / "meta" / "tasks.parquet").column("task_index").to_pylist()
+    except (DamagedShardError, OSError, pa.ArrowException, KeyError) as error:
+        yield Problem(file="meta/tasks.parquet", where="", what=f"cannot be read: {error}")
         return
-    if frames != length.tolist():
-        yield Problem(file=_name(piece.records, root), where="frames", what="differ from the episodes table's lengths")
+    if numbers != list(range(len(known))):
+        what = "is not 0, 1, 2, ... in file order; readers take the position for the index"
+        yield Problem(file="meta/tasks.parquet", where="column task_index", what=what)
+        return
+    absent = sorted(set(tasks) - set(known))
+    if absent:
+        yield Problem(file="meta/tasks.parquet", where=f"task {absent[0]!r}", what="missing")
+        return
+    index = {t: i for i, t in enumerate(known)}
+    task_index = np.array([index[t] for t in tasks])
+    yield from _check_numbering(pieces, tables, task_index, len(read_names(root / "meta/subtasks.parquet", "subtask")))
+    yield from _check_episodes(root, dataset, tables, length, tasks)
+    yield from _check_stray(root, pieces)
+    yield from _check_stats(root, manifest)
 
 
-def _check_data(path: Path, file: str, lengths: np.ndarray, dataset: DatasetSpec, language: bool) -> Iterator[Problem]:
+def _check_data(path: Path, file: str, lengths: NDArray, dataset: DatasetSpec, language: bool) -> Iterator[Problem]:
     try:
         table = read_table(path)
-        groups = [pq.read_metadata(path).row_group(i).num_rows for i in range(pq.read_metadata(path).num_row_groups)]
+        metadata = pq.read_metadata(path)
     except (DamagedShardError, OSError, pa.ArrowException) as error:
         yield Problem(file=file, where="", what=str(error).splitlines()[0])
         return
     if len(table) != lengths.sum():
         yield Problem(file=file, where="", what=f"holds {len(table)} rows, its episodes have {lengths.sum()}")
         return
-    if groups != lengths.tolist():
+    if [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] != lengths.tolist():
         yield Problem(file=file, where="row groups", what="are not one per episode")
-    if language and LANGUAGE.name not in table.column_names:
-        yield Problem(file=file, where=f"column {LANGUAGE.name}", what="missing")
+    expected = {f.name for f in data_features(dataset)} | ({LANGUAGE.name} if language else set())
+    for name in sorted(set(table.column_names) ^ expected):
+        what = "is not a feature of the data set" if name in table.column_names else "missing"
+        yield Problem(file=file, where=f"column {name}", what=what)
     yield from check_columns(file, lambda name: column_values(table, name), data_features(dataset), lengths, dataset)
 
 
-def _name(path: Path, root: Path) -> str:
-    return str(path.relative_to(root))
+def _check_info(root: Path, manifest: ShardManifest, length: NDArray) -> Iterator[Problem]:
+    try:
+        info = read_json(root / "meta" / "info.json")
+    except DamagedShardError as error:
+        yield Problem(file="meta/info.json", where="", what=error.message, remedy=REWRITE)
+        return
+    episodes, frames = len(length), int(length.sum())
+    expected: dict[str, Any] = {
+        "codebase_version": "v3.0",
+        "fps": manifest.dataset.fps,
+        "robot_type": manifest.dataset.robot_type,
+        "total_episodes": episodes,
+        "total_frames": frames,
+        "splits": {"train": f"0:{episodes}"},
+        "data_path": DATA_PATH,
+        "video_path": VIDEO_PATH if manifest.dataset.cameras else None,
+    }
+    for key, value in expected.items():
+        if info.get(key) != value:
+            what = f"is {info.get(key)!r}, expected {value!r}"
+            yield Problem(file="meta/info.json", where=key, what=what, remedy=f"set {key} to {value!r}")
+    if info.get("features") != manifest.info:
+        what = f"differ from what was written: {describe_difference(info.get('features', {}), manifest.info or {})}"
+        yield Problem(file="meta/info.json", where="features", what=what, remedy=REWRITE)
+
+
+def _check_numbering(
+    pieces: Sequence[Piece], tables: Sequence[pa.Table], task_index: NDArray, subtasks: int
+) -> Iterator[Problem]:
+    """episode_index, index and task_index run through all data files; subtask_index names a subtask."""
+    episode = frame = 0
+    for piece, rows in zip(pieces, tables, strict=True):
+        length, of_file = rows.column("length").to_numpy(), rows.column("data_file").to_numpy()
+        for number, path in enumerate(piece.files["data"]):
+            mine = np.flatnonzero(of_file == number)
+            n = int(length[mine].sum())
+            try:
+                table = read_table(path)
+                values = {k: column_values(table, k) for k in ("episode_index", "index", "task_index", "subtask_index")}
+            except (DamagedShardError, KeyError):
+                frame += n  # reported with the piece
+                continue
+            expected = {
+                "episode_index": np.repeat(episode + mine, length[mine]),
+                "index": frame + np.arange(n),
+                "task_index": np.repeat(task_index[episode + mine], length[mine]),
+            }
+            for name, want in expected.items():
+                if len(values[name]) == n:
+                    yield from differs(piece.name(path), name, values, want)
+            wrong = np.flatnonzero((values["subtask_index"] < 0) | (values["subtask_index"] >= subtasks))
+            if len(wrong):
+                where, what = f"column subtask_index, row {wrong[0]}", f"is not one of {subtasks} subtasks"
+                yield Problem(file=piece.name(path), where=where, what=what)
+            frame += n
+        episode += len(length)
+
+
+def _check_episodes(
+    root: Path, dataset: DatasetSpec, tables: Sequence[pa.Table], length: NDArray, tasks: list[str]
+) -> Iterator[Problem]:
+    ends = np.cumsum(length)
+    index = np.arange(len(length))
+    expected: dict[str, NDArray] = {"episode_index": index, "length": length}
+    expected |= {"dataset_from_index": ends - length, "dataset_to_index": ends}
+    expected |= {"meta/episodes/file_index": index // EPISODES_PER_FILE}
+    expected["data/file_index"] = _running([t.column("data_file").to_numpy() for t in tables])
+    for camera in dataset.cameras:
+        key = f"videos/{image_key(camera.name)}"
+        start = np.concatenate([t.column(f"from_frame/{camera.name}").to_numpy() for t in tables])
+        expected[f"{key}/file_index"] = _running([t.column(f"video_file/{camera.name}").to_numpy() for t in tables])
+        expected[f"{key}/from_timestamp"] = start / dataset.fps
+        expected[f"{key}/to_timestamp"] = (start + length) / dataset.fps
+    for number in range(-(-len(length) // EPISODES_PER_FILE)):
+        path = episodes_path(root, number)
+        file = path.relative_to(root).as_posix()
+        mine = slice(number * EPISODES_PER_FILE, (number + 1) * EPISODES_PER_FILE)
+        try:
+            table = read_table(path)
+        except DamagedShardError as error:
+            yield Problem(file=file, where="", what=error.message)
+            continue
+        if len(table) != len(length[mine]):
+            yield Problem(file=file, where="", what=f"holds {len(table)} episodes, expected {len(length[mine])}")
+            continue
+        for name, want in expected.items():
+            if name not in table.column_names:
+                yield Problem(file=file, where=f"column {name}", what="missing")
+                continue
+            values = table.column(name).to_numpy()
+            if name.endswith("file_index"):
+                values = values + 999 * table.column(name.replace("file_index", "chunk_index")).to_numpy()
+            yield from differs(file, name, {name: values}, want[mine])
+        if [t[0] for t in table.column("tasks").to_pylist()] != tasks[mine]:
+            yield Problem(file=file, where="column tasks", what="differs from the recorded instructions")
+        missing = [f"stats/{n}" for n in _features(root) if f"stats/{n}/mean" not in table.column_names]
+        for name in missing:
+            yield Problem(file=file, where=f"columns {name}/...", what="missing")
+
+
+def _check_stray(root: Path, pieces: Sequence[Piece]) -> Iterator[Problem]:
+    """Readers take every file they find, in the order of its path."""
+    named = {f for p in pieces for files in p.files.values() for f in files}
+    for path in sorted([*root.glob("data/*/*.parquet"), *root.glob("videos/*/*/*.mp4")]):
+        if path not in named:
+            name = path.relative_to(root).as_posix()
+            yield Problem(file=name, where="", what="belongs to no episode", remedy="move the file out of the data set")
+    data = [f for p in pieces for f in p.files["data"]]
+    if [str(f) for f in data] != sorted(str(f) for f in data):
+        yield Problem(file="data", where="", what="file names do not sort in episode order")
+
+
+def _check_stats(root: Path, manifest: ShardManifest) -> Iterator[Problem]:
+    try:
+        stats = read_json(root / "meta" / "stats.json")
+    except DamagedShardError as error:
+        yield Problem(file="meta/stats.json", where="", what=error.message, remedy=REWRITE)
+        return
+    for name in _features(root):
+        if name not in stats:
+            yield Problem(file="meta/stats.json", where=name, what="missing", remedy=REWRITE)
+            continue
+        count = stats[name].get("count", [0])[0]
+        if not name.startswith(image_key("")) and count != manifest.frames:
+            what = f"is {count}, the data set has {manifest.frames} frames"
+            yield Problem(file="meta/stats.json", where=f"{name}, count", what=what, remedy=REWRITE)
+        if not all(np.isfinite(np.asarray(v, float)).all() for v in stats[name].values()):
+            yield Problem(file="meta/stats.json", where=name, what="is not finite", remedy=REWRITE)
+
+
+def _features(root: Path) -> list[str]:
+    try:
+        features = read_json(root / "meta" / "info.json").get("features", {})
+    except DamagedShardError:
+        return []
+    return [n for n, f in features.items() if f["dtype"] != "language"]
+
+
+def _running(numbers: Sequence[NDArray]) -> NDArray:
+    """File numbers that start at 0 in each piece -> over all pieces."""
+    out, at = [], 0
+    for n in numbers:
+        out.append(at + n)
+        at += int(n.max()) + 1
+    return np.concatenate(out)

@@ -126,13 +126,14 @@ def read_shard_manifest(folder: Path, format_name: str, dataset: DatasetSpec) ->
     """A shard's manifest.
 
     Raises:
-        DamagedShardError: missing, damaged, or of another format, layout or set of columns.
+        DamagedShardError: missing, damaged, or of another format or layout.
+        UsageError: it was written for other columns.
     """
     path = folder / SHARD
     manifest = _parse(path, read_json(path))
     if manifest.format != format_name:
         raise DamagedShardError(f"{path}: format is {manifest.format!r}, expected {format_name!r}")
-    _same_columns(path, manifest.dataset, dataset)
+    same_columns(path, manifest.dataset, dataset)
     return manifest
 
 
@@ -203,9 +204,16 @@ def _parse(path: Path, values: Any) -> ShardManifest:
         raise DamagedShardError(f"{path}: field {error} missing or of the wrong kind") from error
 
 
-def _same_columns(path: Path, mine: DatasetSpec, other: DatasetSpec) -> None:
+def same_columns(path: Path, mine: DatasetSpec, other: DatasetSpec) -> None:
+    """Check that two descriptions lead to the same columns and videos.
+
+    Raises:
+        UsageError: naming the first field that differs.
+    """
+    a, b = spec_to_json(mine), spec_to_json(other)
     for name in ("embodiment", "fps", "groups", "end_effectors", "objects", "cameras"):
-        if getattr(mine, name) != getattr(other, name):
-            raise DamagedShardError(
-                f"{path}: field dataset.{name} is {getattr(mine, name)!r}, the data set's is {getattr(other, name)!r}"
+        if a[name] != b[name]:
+            raise UsageError(
+                f"{path}: field {name} is {a[name]!r}, elsewhere it is {b[name]!r}",
+                remedy="join only what has the same embodiment, rate, cameras and scene objects",
             )

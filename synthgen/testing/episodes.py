@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from synthgen.core.embodiment import JointGroup
 from synthgen.core.episode import CameraTrack, Episode
@@ -15,8 +18,9 @@ FPS = 20
 SIZE = 64
 
 
-def dataset_spec(**changes) -> DatasetSpec:
-    values = {
+def dataset_spec(**changes: Any) -> DatasetSpec:
+    """The description of the data set these episodes make; keyword arguments replace fields."""
+    values: dict[str, Any] = {
         "name": "toy",
         "embodiment": "toy",
         "robot_type": "toy_arm",
@@ -40,7 +44,7 @@ def dataset_spec(**changes) -> DatasetSpec:
     return DatasetSpec(**{**values, **changes})
 
 
-def pictures(slot: int, camera: int, frames: int) -> np.ndarray:
+def pictures(slot: int, camera: int, frames: int) -> NDArray[np.uint8]:
     """(T, SIZE, SIZE, 3): a gradient with a square that moves; slot, camera and frame can be told from it."""
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     out = np.empty((frames, SIZE, SIZE, 3), np.uint8)
@@ -53,8 +57,9 @@ def pictures(slot: int, camera: int, frames: int) -> np.ndarray:
     return out
 
 
-def made_episode(slot: int, dataset: DatasetSpec, frames: int | None = None, attempt: int = 0) -> Episode:
-    spec = EpisodeSpec(task=dataset.tasks[slot % 2], embodiment="toy", slot=slot, attempt=attempt, entropy=2**70 + 5)
+def made_episode(slot: int, dataset: DatasetSpec, frames: int | None = None) -> Episode:
+    """The episode of a slot, with everything an episode can have; lengths, objects and subtasks vary with the slot."""
+    spec = EpisodeSpec(task=dataset.tasks[slot % 2], embodiment="toy", slot=slot, attempt=slot % 2, entropy=2**70 + 5)
     rng = spec.rng("expert")
     frames = frames or 18 + 3 * (slot % 4)
     t = np.arange(frames) / FPS
@@ -62,7 +67,7 @@ def made_episode(slot: int, dataset: DatasetSpec, frames: int | None = None, att
     phase, rate = rng.uniform(0, 6, width), rng.uniform(0.2, 1.0, width)
     action = np.sin(rate * t[:, None] + phase).astype(np.float32)
     state = np.sin(rate * (t[:, None] - 1 / FPS) + phase).astype(np.float32)
-    objects = {"can": path(rng, t), "bowl": path(rng, t)} if slot % 3 else {"can": path(rng, t)}
+    objects = {"can": _path(rng, t), "bowl": _path(rng, t)} if slot % 3 else {"can": _path(rng, t)}
     subtasks = ("reach", "grasp", "place") if slot % 2 else ("reach", "lift")
     sim = SimState(
         joint_position=rng.normal(size=(frames, width)),
@@ -82,10 +87,10 @@ def made_episode(slot: int, dataset: DatasetSpec, frames: int | None = None, att
         state=state,
         action=action,
         velocity=(state * 2).astype(np.float32),
-        eef_pose={"right": path(rng, t)},
-        eef_target={"right": path(rng, t)},
+        eef_pose={"right": _path(rng, t)},
+        eef_target={"right": _path(rng, t)},
         object_pose=objects,
-        receptacle_pose={"tray": path(rng, t)},
+        receptacle_pose={"tray": _path(rng, t)},
         base_pose=np.array([0.1, 0, 0, 1, 0, 0, 0]),
         subtask=(np.arange(frames) * len(subtasks) // frames).astype(np.int64),
         subtasks=subtasks,
@@ -107,7 +112,7 @@ def made_episode(slot: int, dataset: DatasetSpec, frames: int | None = None, att
     )
 
 
-def path(rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
+def _path(rng: np.random.Generator, t: NDArray[np.float64]) -> NDArray[np.float32]:
     """A smooth pose over time, (T, 7) float32 with unit quaternions."""
     angle = rng.uniform(0, 1) + 0.3 * t
     zero = 0 * t

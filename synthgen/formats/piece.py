@@ -1,0 +1,69 @@
+"""A piece of a data set: the files of one shard, in the shard's own folder or in a finished data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthgen.core.errors import DamagedShardError
+from synthgen.formats.folder import numbered
+
+ROWS_PATH = "meta/rows/chunk-{chunk:03d}/file-{file:03d}.parquet"
+RECORDS_PATH = "meta/records/chunk-{chunk:03d}/file-{file:03d}.parquet"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Piece:
+    """Where a shard's files lie. Pieces are joined in order; nothing in ``rows`` and ``records`` changes by that.
+
+    Attributes:
+        root: the folder that file names in messages are relative to.
+        rows: parquet, one row per episode: tasks, length, subtasks, what the format needs to find the episode in its
+            files, and stats/<feature>/<statistic>.
+        records: what ``records.RecordWriter`` wrote.
+        files: the format's own files by kind, in order.
+        subtasks: names by number when the files hold the data set's subtask numbers; None when they hold each
+            episode's own.
+    """
+
+    root: Path
+    rows: Path
+    records: Path
+    files: Mapping[str, tuple[Path, ...]] = field(default_factory=dict[str, tuple[Path, ...]])
+    subtasks: tuple[str, ...] | None = None
+
+    def name(self, path: Path) -> str:
+        """A file's name for messages."""
+        return path.relative_to(self.root).as_posix()
+
+    def table(self) -> pa.Table:
+        """The rows.
+
+        Raises:
+            DamagedShardError: they cannot be read.
+        """
+        return read_table(self.rows)
+
+
+def read_table(path: Path, *, group: int | None = None) -> pa.Table:
+    """A parquet file, or one row group of it.
+
+    Raises:
+        DamagedShardError: it is missing or cannot be read.
+    """
+    try:
+        # Not pq.read_table: that would take parts of the path for partition keys.
+        with pq.ParquetFile(path) as file:
+            return file.read() if group is None else file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedShardError(f"{path}: cannot be read: {error}") from error
+
+
+def numbered_path(root: Path, template: str, number: int) -> Path:
+    """The n-th file of a template with fields ``chunk`` and ``file``."""
+    chunk, file = numbered(number)
+    return root / template.format(chunk=chunk, file=file)

@@ -1,0 +1,16 @@
+"""Every built-in format passes the public suite."""
+
+from __future__ import annotations
+
+from synthgen.core.project import Project
+from synthgen.testing.exporter_tests import ExporterTests
+
+FORMATS = Project.of().load("exporters", "exporter")
+
+
+class TestLerobot(ExporterTests):
+    exporter = FORMATS["lerobot"]
+
+
+class TestLerobotLanguage(ExporterTests):
+    exporter = FORMATS["lerobot-language"]
