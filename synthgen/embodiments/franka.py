@@ -25,8 +25,8 @@ ARM_GAINS = ((4500, 450, 87),) * 2 + ((3500, 350, 87),) * 2 + ((2000, 200, 12),)
 FINGER_GAIN = Gains(kp=1500.0, kv=60.0, max_force=30.0)
 FINGER_DAMPING, FINGER_ARMATURE = 8.0, 0.1
 # In the hand's frame (x along the opening, z to the tips): beside the hand, on the side away from the base.
-WRIST_CAMERA = b.look_at((0.0, 0.07, 0.0), (0.0, 0.0, 0.16), up=(0.0, 1.0, 0.0))
-WRIST_FOVY = 75.0
+WRIST_CAMERA = b.look_at((0.0, 0.07, 0.055), (0.0, 0.02, 0.17), up=(0.0, 1.0, 0.0))
+WRIST_FOVY = 80.0
 PEDESTAL = (0.11, 0.11, 0.45)  # half size, metres: seen only; tables are 0.9 m high
 # --------------------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ NECK_GAIN = Gains(kp=500.0, kv=20.0)
 ARM_ARMATURE = 0.05
 # In the frame of the head's last link, which looks 0.31 rad down at home: in front of the forehead, 0.56 m above the
 # table. It sees table x 0.1-0.5 m, y +-0.35 m from the mount, objects of 12 cm and both hands.
-EGO_EYE, EGO_PITCH = (0.14, 0.0, 0.14), 0.97
+EGO_EYE, EGO_PITCH = (0.14, 0.0, 0.14), 0.86
 EGO_FOVY = 90.0
 # Boxes instead of the published colliders, which are far smaller than the robot: centre and half size, metres.
 COLLIDERS = {
