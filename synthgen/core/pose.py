@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,11 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 
+def _elements(v: Array) -> list[Any]:
+    """The elements of a vector as numbers, of (..., n) vectors as n arrays (...). np.cross takes 20 times as long."""
+    return v.tolist() if v.ndim == 1 else [v[..., k] for k in range(v.shape[-1])]
+
+
 def quat_mul(a: ArrayLike, b: ArrayLike) -> Array:
     """Hamilton product of quaternions (..., 4), broadcasting over the leading axes."""
     a, b = np.asarray(a, float), np.asarray(b, float)
-    aw, ax, ay, az = a.tolist() if a.ndim == 1 else np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = b.tolist() if b.ndim == 1 else np.moveaxis(b, -1, 0)
+    aw, ax, ay, az = _elements(a)
+    bw, bx, by, bz = _elements(b)
     out = [
         aw * bw - ax * bx - ay * by - az * bz,
         aw * bx + ax * bw + ay * bz - az * by,
@@ -32,9 +38,8 @@ def quat_inv(q: ArrayLike) -> Array:
 def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
     """Rotate vectors (..., 3) by unit quaternions (..., 4)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
-    # By components, and single vectors as plain numbers: np.cross costs 30 us, this 2 us.
-    w, a, b, c = q.tolist() if q.ndim == 1 else np.moveaxis(q, -1, 0)
-    x, y, z = v.tolist() if v.ndim == 1 else np.moveaxis(v, -1, 0)
+    w, a, b, c = _elements(q)
+    x, y, z = _elements(v)
     s, t, r = 2.0 * (b * z - c * y), 2.0 * (c * x - a * z), 2.0 * (a * y - b * x)
     out = [x + w * s + b * r - c * t, y + w * t + c * s - a * r, z + w * r + a * t - b * s]
     return np.array(out) if q.ndim == v.ndim == 1 else np.stack(out, axis=-1)

@@ -51,7 +51,9 @@ class SimState:
 
     @classmethod
     def stack(cls, states: Sequence[SimState]) -> SimState:
-        """Concatenate along the leading axis (environments, or the time steps of one environment)."""
+        """Concatenate along the leading axis (environments, or time steps of one environment); one stays as it is."""
+        if len(states) == 1:
+            return states[0]
         return cls(**{f: np.concatenate([getattr(s, f) for s in states]) for f in cls.FIELDS})
 
     def finite(self) -> bool:
