@@ -12,7 +12,7 @@ import numpy as np
 
 from synthgen.core.embodiment import Embodiment
 from synthgen.core.errors import SceneError
-from synthgen.core.pose import Array, Pose
+from synthgen.core.pose import Array, Pose, quat_mul, quat_rotate
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import SimState, StateLayout
@@ -152,7 +152,9 @@ class Observer:
                 continue
             if r.body in self._index:
                 i = self._index[r.body]
-                out[name] = np.stack([(_pose(p) @ r.pose).vector() for p in states.body_pose[:, i]])
+                at, turn = states.body_pose[:, i, :3], states.body_pose[:, i, 3:]
+                moved = at + quat_rotate(turn, r.pose.position)
+                out[name] = np.concatenate([moved, quat_mul(turn, r.pose.orientation)], -1)
             else:
                 out[name] = np.tile((self._body_pose(states, 0, sample, r.body) @ r.pose).vector(), (steps, 1))
         return out
