@@ -42,7 +42,12 @@ class SimulatorOptions:
 
 Factory = Callable[[SimulatorOptions], Simulator]
 
-BUILTIN = {"mujoco": "synthgen.sim.mujoco.factory:make"}
+BUILTIN = {
+    "mujoco": "synthgen.sim.mujoco.factory:make",
+    "ovphysx": "synthgen.sim.isaac.factory:ovphysx",
+    "newton": "synthgen.sim.isaac.factory:newton",
+    "isaacsim": "synthgen.sim.isaac.factory:isaacsim",
+}
 
 
 def simulators() -> dict[str, Callable[[], Factory]]:

@@ -23,7 +23,7 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, UsdShade, Vt
 
 from synthgen.core.embodiment import Embodiment
 from synthgen.core.errors import AssetError
-from synthgen.core.pose import Array, Pose, matrix_from_quat
+from synthgen.core.pose import Array, Pose
 from synthgen.embodiments.assets import cache_folder
 from synthgen.embodiments.build import COLLIDER_GROUP
 from synthgen.sim.isaac.links import Link, LinkJoint, Links, links_of, prim_name
@@ -143,13 +143,13 @@ def _shape(stage: Usd.Stage, model: mujoco.MjModel, g: int, path: str) -> Any:
         gprim = UsdGeom.Cube.Define(stage, path)
         gprim.CreateSizeAttr(2.0)
         gprim.CreateExtentAttr([(-1, -1, -1), (1, 1, 1)])
-        gprim.AddTranslateOp(), gprim.AddOrientOp(), gprim.AddScaleOp().Set(Gf.Vec3f(*size.tolist()))
+        _stretch(gprim, size)
         return gprim
     if kind in (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID):
         gprim = UsdGeom.Sphere.Define(stage, path)
         gprim.CreateRadiusAttr(1.0 if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID else size[0])
         if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
-            gprim.AddTranslateOp(), gprim.AddOrientOp(), gprim.AddScaleOp().Set(Gf.Vec3f(*size.tolist()))
+            _stretch(gprim, size)
         return gprim
     if kind in (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER):
         schema = UsdGeom.Capsule if kind == mujoco.mjtGeom.mjGEOM_CAPSULE else UsdGeom.Cylinder
@@ -204,6 +204,13 @@ def _place(gprim: Any, pose: Pose) -> None:
     orient.Set(Gf.Quatf(*pose.orientation.tolist()))
 
 
+def _stretch(gprim: Any, size: Array) -> None:
+    """Make the transform ops with a scale, in the order that Isaac Lab expects; ``_place`` fills in the others."""
+    gprim.AddTranslateOp()
+    gprim.AddOrientOp()
+    gprim.AddScaleOp().Set(Gf.Vec3f(*size.tolist()))
+
+
 def _color(model: mujoco.MjModel, g: int) -> Array:
     """(3,) linear RGB of a geom. MuJoCo's colours are display values."""
     material = int(model.geom_matid[g])
@@ -217,8 +224,8 @@ class _Looks:
 
     def __init__(self, stage: Usd.Stage) -> None:
         self._stage = stage
-        self._known: dict[tuple[float, ...], UsdShade.Material] = {}
-        self._pad: UsdShade.Material | None = None
+        self._known: dict[tuple[float, ...], Any] = {}
+        self._pad: Any = None
 
     def bind(self, prim: Usd.Prim, color: Array) -> None:
         """Give a visual its colour (3,), linear RGB."""
@@ -242,11 +249,11 @@ class _Looks:
         """
         if self._pad is None:
             self._pad = UsdShade.Material.Define(self._stage, f"{ROOT}/Looks/pad")
-            physics = UsdPhysics.MaterialAPI.Apply(self._pad.GetPrim())
+            pad = self._pad.GetPrim()
+            physics = UsdPhysics.MaterialAPI.Apply(pad)
             physics.CreateStaticFrictionAttr(FRICTION)
             physics.CreateDynamicFrictionAttr(FRICTION)
             physics.CreateRestitutionAttr(0.0)
-            pad = self._pad.GetPrim()
             pad.AddAppliedSchema("PhysxMaterialAPI")
             mode = pad.CreateAttribute("physxMaterial:frictionCombineMode", Sdf.ValueTypeNames.Token, custom=False)
             mode.Set("multiply")
@@ -263,6 +270,3 @@ def forward_kinematics(links: Links, joints: dict[str, float]) -> dict[str, Pose
         move = Pose.of(orientation=turn) if joint.revolute else Pose.of((q, 0.0, 0.0))
         pose[joint.child] = pose[joint.parent] @ joint.frame_in_parent @ move @ joint.frame_in_child.inverse()
     return pose
-
-
-__all__ = ["FRICTION", "RECIPE", "forward_kinematics", "matrix_from_quat", "robot_file", "robot_model", "write_robot"]

@@ -1,0 +1,70 @@
+# pyright: reportMissingImports=false
+"""The three engines behind one configuration: what differs between them is on this page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+EngineName = Literal["ovphysx", "newton", "isaacsim"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """One way to run Isaac Lab.
+
+    Attributes:
+        name: what the command line calls it.
+        title: for people.
+        kit: needs Isaac Sim's Kit, an NVIDIA GPU with RT cores and an accepted EULA.
+        substep: longest physics step it is run with, seconds.
+        package: distribution whose version identifies the engine.
+    """
+
+    name: EngineName
+    title: str
+    kit: bool
+    substep: float
+    package: str
+
+
+ENGINES: dict[str, Engine] = {
+    "ovphysx": Engine(name="ovphysx", title="NVIDIA PhysX without Kit", kit=False, substep=0.005, package="ovphysx"),
+    "newton": Engine(
+        name="newton", title="Newton (MuJoCo-Warp solver) without Kit", kit=False, substep=0.0025, package="newton"
+    ),
+    "isaacsim": Engine(
+        name="isaacsim", title="Isaac Sim: PhysX and RTX in Kit", kit=True, substep=0.005, package="isaacsim"
+    ),
+}
+
+
+def physics_cfg(engine: Engine) -> Any:
+    """Isaac Lab's physics configuration of the engine."""
+    if engine.name == "ovphysx":
+        from isaaclab_ov.physics import OvPhysxCfg
+
+        return OvPhysxCfg(enable_enhanced_determinism=True)
+    if engine.name == "newton":
+        from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
+
+        return NewtonCfg(solver_cfg=MJWarpSolverCfg(njmax=600, nconmax=200, cone="elliptic", impratio=10.0))
+    from synthgen.sim.isaac import kit
+
+    return kit.physics_cfg()
+
+
+def renderer_cfg(engine: Engine, *, shadows: bool = False) -> Any:
+    """Isaac Lab's renderer configuration of the engine."""
+    if not engine.kit:
+        from isaaclab_newton.renderers import NewtonWarpRendererCfg
+
+        return NewtonWarpRendererCfg(
+            enable_shadows=shadows,
+            enable_backface_culling=True,  # cameras sit inside the meshes they are mounted on
+            colorize_semantic_segmentation=False,
+            create_default_light=True,
+        )
+    from synthgen.sim.isaac import kit
+
+    return kit.renderer_cfg()

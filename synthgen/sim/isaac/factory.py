@@ -1,0 +1,27 @@
+"""What the registry calls to make a simulator on Isaac Lab."""
+
+from __future__ import annotations
+
+from synthgen.sim.isaac.simulator import IsaacSimulator
+from synthgen.sim.registry import SimulatorOptions
+
+
+def _make(engine: str, options: SimulatorOptions, device: str | None) -> IsaacSimulator:
+    return IsaacSimulator(
+        engine, device=device, rendering=options.rendering, shadows=options.shadows, root_of=options.root_of
+    )
+
+
+def ovphysx(options: SimulatorOptions) -> IsaacSimulator:
+    """NVIDIA PhysX without Kit."""
+    return _make("ovphysx", options, options.device)
+
+
+def newton(options: SimulatorOptions) -> IsaacSimulator:
+    """Newton without Kit."""
+    return _make("newton", options, options.device)
+
+
+def isaacsim(options: SimulatorOptions) -> IsaacSimulator:
+    """Isaac Sim in Kit; always on the GPU."""
+    return _make("isaacsim", options, None if options.device == "cpu" else options.device)

@@ -1,0 +1,326 @@
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+"""Building the Isaac Lab scene: one robot and one copy of the user's stage per environment, and their handles."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.core.embodiment import Embodiment
+from synthgen.core.errors import SimulatorError
+from synthgen.core.pose import Array, Pose
+from synthgen.core.scene import Camera, SceneSpec
+from synthgen.sim.isaac import defects
+from synthgen.sim.isaac.engines import Engine, physics_cfg, renderer_cfg
+from synthgen.sim.isaac.links import Links
+from synthgen.sim.isaac.scene_usd import ReadyScene
+
+SPACING = {False: 6.0, True: 16.0}  # metres between environments; with Kit, neighbours would be seen
+STRONG = 1e4  # N m: joints whose force the embodiment does not limit
+NEAR, FAR = 0.02, 30.0  # metres
+FOCAL = 24.0  # mm; only its ratio to the aperture counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """What the cameras deliver: pixels, and Isaac Lab's data types."""
+
+    width: int
+    height: int
+    types: tuple[str, ...]
+    shadows: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Handles:
+    """The running simulation.
+
+    Attributes:
+        sim: ``SimulationContext``. scene: ``InteractiveScene``. robot: ``Articulation``.
+        joint_ids: (J,) index in the robot's joints of each of ``Embodiment.joints``.
+        bodies: free body path -> ``RigidObject``. mechanisms: root body path -> ``Articulation``.
+        cameras: name -> ``Camera``. materials: body or material path -> ``VisualMaterial``.
+        origins: (E, 3) of the environments in the simulation's world, metres.
+        stack: ends the launch when closed.
+    """
+
+    sim: Any
+    scene: Any
+    robot: Any
+    joint_ids: np.ndarray
+    bodies: Mapping[str, Any]
+    mechanisms: Mapping[str, Any]
+    cameras: Mapping[str, Any]
+    materials: Mapping[str, Any]
+    origins: Array
+    stack: contextlib.ExitStack
+
+
+def xyzw(q: Array) -> Array:
+    """Quaternions (..., 4) from our (w, x, y, z) to Isaac Lab's (x, y, z, w)."""
+    return np.roll(q, -1, axis=-1)
+
+
+def wxyz(q: Array) -> Array:
+    """And back."""
+    return np.roll(q, 1, axis=-1)
+
+
+def build(
+    engine: Engine,
+    *,
+    scene: SceneSpec,
+    ready: ReadyScene,
+    embodiment: Embodiment,
+    robot_file: Path,
+    links: Links,
+    base: Pose,
+    num_envs: int,
+    dt: float,
+    device: str,
+    views: Views | None,
+) -> Handles:
+    """Launch, spawn, reset, and check that everything that was asked for is there ``num_envs`` times.
+
+    Raises:
+        SimulatorError: environments, joints or bodies are missing after loading.
+    """
+    defects.mend_all()
+    from isaaclab.app import launch_simulation
+    from isaaclab.scene import InteractiveScene
+    from isaaclab.sim import SimulationCfg, SimulationContext
+    from isaaclab.utils import configclass
+
+    config = _scene_cfg(
+        engine, scene, ready, embodiment, robot_file=robot_file, links=links, base=base, num_envs=num_envs, views=views
+    )
+    sim_cfg = SimulationCfg(
+        device=device, dt=dt, physics=physics_cfg(engine), gravity=tuple(float(g) for g in scene.gravity)
+    )
+
+    @configclass
+    class _Everything:
+        sim: Any = sim_cfg
+        scene: Any = config
+
+    stack = contextlib.ExitStack()
+    try:
+        stack.enter_context(launch_simulation(_Everything(), _launch_args(engine, device)))
+        sim = SimulationContext(sim_cfg)
+        stack.callback(SimulationContext.clear_instance)
+        lab = InteractiveScene(config)
+        sim.reset()
+        cameras = _names(embodiment, scene) if views is not None else []
+        handles = _handles(sim, lab, embodiment, links, ready, cameras=cameras, stack=stack)
+        _count(handles, num_envs, ready)
+    except BaseException:
+        stack.close()
+        raise
+    return handles
+
+
+def _launch_args(engine: Engine, device: str) -> dict[str, Any]:
+    args: dict[str, Any] = {"device": device}
+    if engine.kit:
+        from synthgen.sim.isaac import kit
+
+        args |= kit.launch_args()
+    return args
+
+
+def _names(embodiment: Embodiment, scene: SceneSpec) -> list[str]:
+    return [c.name for c in (*scene.cameras, *embodiment.cameras)]
+
+
+def _scene_cfg(
+    engine: Engine,
+    scene: SceneSpec,
+    ready: ReadyScene,
+    embodiment: Embodiment,
+    *,
+    robot_file: Path,
+    links: Links,
+    base: Pose,
+    num_envs: int,
+    views: Views | None,
+) -> Any:
+    import isaaclab.sim as sim_utils
+    from isaaclab.assets import AssetBaseCfg, RigidObjectCfg, VisualMaterialCfg
+    from isaaclab.scene import InteractiveSceneCfg
+
+    config = InteractiveSceneCfg(num_envs=num_envs, env_spacing=SPACING[engine.kit], replicate_physics=True)
+    top = "{ENV_REGEX_NS}/Scene"
+    config.user = AssetBaseCfg(prim_path=top, spawn=sim_utils.UsdFileCfg(usd_path=str(ready.file)))
+    config.robot = _robot_cfg(embodiment, robot_file, links, base)
+    for i, path in enumerate(ready.free):
+        pose = scene.bodies[path].pose
+        state = RigidObjectCfg.InitialStateCfg(pos=_floats(pose.position), rot=_floats(xyzw(pose.orientation)))
+        setattr(config, f"body{i}", RigidObjectCfg(prim_path=top + ready.below(path), spawn=None, init_state=state))
+    for i, mechanism in enumerate(ready.mechanisms):
+        setattr(config, f"mechanism{i}", _mechanism_cfg(scene, ready, i, top))
+        assert mechanism.bodies
+    if views is not None:
+        paths = {**ready.colored, **ready.looks}
+        for i, (_, path) in enumerate(sorted(paths.items())):
+            setattr(config, f"material{i}", VisualMaterialCfg(prim_path=top + path, spawn=None))
+        for i, camera in enumerate((*scene.cameras, *embodiment.cameras)):
+            setattr(config, f"camera{i}", _camera_cfg(engine, camera, i, views))
+    if engine.kit:
+        from synthgen.sim.isaac import kit
+
+        kit.add_lights(config, scene)
+    return config
+
+
+def _robot_cfg(embodiment: Embodiment, robot_file: Path, links: Links, base: Pose) -> Any:
+    import isaaclab.sim as sim_utils
+    from isaaclab.actuators import ImplicitActuatorCfg
+    from isaaclab.assets import ArticulationCfg
+    from isaaclab_newton.sim.schemas import MujocoRigidBodyCfg, NewtonArticulationCfg
+    from isaaclab_physx.sim.schemas import PhysxArticulationCfg, PhysxRigidBodyCfg
+
+    joints = {j.source: j for j in links.joints}
+    gains = {joints[name].name: (gain, joints[name]) for name, gain in embodiment.gains.items()}
+    home = dict(zip(embodiment.joints, embodiment.expand(embodiment.home_targets()), strict=True))
+    return ArticulationCfg(
+        prim_path="{ENV_REGEX_NS}/Robot",
+        spawn=sim_utils.UsdFileCfg(
+            usd_path=str(robot_file),
+            fix_root_link=True,
+            semantic_tags=[("class", "robot")],
+            rigid_props={
+                "/.*": [
+                    PhysxRigidBodyCfg(disable_gravity=True, max_depenetration_velocity=3.0),
+                    MujocoRigidBodyCfg(gravcomp=1.0),
+                ]
+            },
+            articulation_props={
+                "/base_link": [
+                    PhysxArticulationCfg(
+                        enabled_self_collisions=False,
+                        solver_position_iteration_count=16,
+                        solver_velocity_iteration_count=1,
+                    ),
+                    NewtonArticulationCfg(self_collision_enabled=False),
+                ]
+            },
+        ),
+        init_state=ArticulationCfg.InitialStateCfg(
+            pos=_floats(base.position),
+            rot=_floats(xyzw(base.orientation)),
+            joint_pos={joints[name].name: float(q) for name, q in home.items()},
+        ),
+        actuators={
+            "all": ImplicitActuatorCfg(
+                joint_names_expr=list(gains),
+                stiffness={n: g.kp for n, (g, _) in gains.items()},
+                damping={n: g.kv + j.damping for n, (g, j) in gains.items()},
+                armature={n: j.armature for n, (_, j) in gains.items()},
+                joint_effort_limit={n: STRONG if g.max_force is None else g.max_force for n, (g, _) in gains.items()},
+            )
+        },
+    )
+
+
+def _mechanism_cfg(scene: SceneSpec, ready: ReadyScene, index: int, top: str) -> Any:
+    from isaaclab.actuators import ImplicitActuatorCfg
+    from isaaclab.assets import ArticulationCfg
+
+    mechanism = ready.mechanisms[index]
+    drives = {j.path.rsplit("/", 1)[1]: j.drive for j in scene.joints if j.path in mechanism.joints}
+    pose = scene.bodies[mechanism.root].pose
+    return ArticulationCfg(
+        prim_path=top + ready.below(mechanism.holder),
+        spawn=None,
+        init_state=ArticulationCfg.InitialStateCfg(
+            pos=_floats(pose.position),
+            rot=_floats(xyzw(pose.orientation)),
+            joint_pos={j.path.rsplit("/", 1)[1]: j.initial for j in scene.joints if j.path in mechanism.joints},
+        ),
+        actuators={
+            "all": ImplicitActuatorCfg(
+                joint_names_expr=list(drives),
+                stiffness={n: 0.0 if d is None else d.stiffness for n, d in drives.items()},
+                damping={n: 0.0 if d is None else d.damping for n, d in drives.items()},
+            )
+        }
+        if drives
+        else {},
+    )
+
+
+def _camera_cfg(engine: Engine, camera: Camera, index: int, views: Views) -> Any:
+    import isaaclab.sim as sim_utils
+    from isaaclab.sensors import CameraCfg
+
+    vertical = 2.0 * FOCAL * math.tan(camera.fovy / 2.0)
+    return CameraCfg(
+        prim_path=f"{{ENV_REGEX_NS}}/Camera{index}",
+        width=views.width,
+        height=views.height,
+        data_types=list(views.types),
+        renderer_cfg=renderer_cfg(engine, shadows=views.shadows),
+        update_latest_camera_pose=False,
+        spawn=sim_utils.PinholeCameraCfg(
+            focal_length=FOCAL,
+            horizontal_aperture=vertical * views.width / views.height,
+            vertical_aperture=vertical,
+            clipping_range=(NEAR, FAR),
+        ),
+    )
+
+
+def _handles(
+    sim: Any,
+    lab: Any,
+    embodiment: Embodiment,
+    links: Links,
+    ready: ReadyScene,
+    *,
+    cameras: Sequence[str],
+    stack: contextlib.ExitStack,
+) -> Handles:
+    robot = lab["robot"]
+    names = {j.source: j.name for j in links.joints}
+    missing = [j for j in embodiment.joints if names[j] not in robot.joint_names]
+    if missing:
+        raise SimulatorError(f"joints missing after loading {embodiment.name}: {', '.join(missing)}")
+    materials = sorted({**ready.colored, **ready.looks}) if cameras else []
+    return Handles(
+        sim=sim,
+        scene=lab,
+        robot=robot,
+        joint_ids=np.array([robot.joint_names.index(names[j]) for j in embodiment.joints]),
+        bodies={path: lab[f"body{i}"] for i, path in enumerate(ready.free)},
+        mechanisms={m.root: lab[f"mechanism{i}"] for i, m in enumerate(ready.mechanisms)},
+        cameras={name: lab[f"camera{i}"] for i, name in enumerate(cameras)},
+        materials={path: lab[f"material{i}"] for i, path in enumerate(materials)},
+        origins=lab.env_origins.cpu().numpy().astype(float),
+        stack=stack,
+    )
+
+
+def _count(handles: Handles, num_envs: int, ready: ReadyScene) -> None:
+    """Refuse a simulation that lost environments or bodies on the way."""
+    counts = {"robot": handles.robot.num_instances}
+    counts |= {path: body.num_instances for path, body in handles.bodies.items()}
+    counts |= {path: thing.num_instances for path, thing in handles.mechanisms.items()}
+    wrong = {name: n for name, n in counts.items() if n != num_envs}
+    if wrong or len(handles.origins) != num_envs:
+        raise SimulatorError(f"{num_envs} environments were asked for; after loading there are {wrong}")
+    for mechanism in ready.mechanisms:
+        thing = handles.mechanisms[mechanism.root]
+        if mechanism.fixed != thing.is_fixed_base:
+            raise SimulatorError(f"{mechanism.root}: fixed to the world: {mechanism.fixed} in the stage, not loaded so")
+    if not handles.robot.is_fixed_base:
+        raise SimulatorError("the robot's base is not fixed after loading")
+
+
+def _floats(values: Array) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)

@@ -1,0 +1,50 @@
+"""The simulator conformance suite on every kit-less engine. Runs in .venv-isaac (``make test-isaac``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("isaaclab", reason="runs in .venv-isaac: make test-isaac")
+
+from synthgen.core.spec import EpisodeSpec
+from synthgen.embodiments import registry
+from synthgen.sim.isaac.simulator import IsaacSimulator
+from synthgen.testing.simulator_tests import SimulatorTests
+from synthgen.usd.load import load_scene
+from synthgen.usd.sample import sample_scene
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("isaac")]
+KITCHEN = Path(__file__).parent / "kitchen.usda"
+
+
+class IsaacTests(SimulatorTests):
+    """The kitchen with its drawer, and Franka."""
+
+    engine = ""
+
+    def simulator(self) -> IsaacSimulator:
+        return IsaacSimulator(self.engine)
+
+    def scene(self):
+        return load_scene(KITCHEN)
+
+    def embodiment(self):
+        return registry.load("franka")
+
+    def samples(self):
+        scene = self.scene()
+        specs = [EpisodeSpec(task="t", embodiment="franka", slot=i, attempt=0, entropy=1) for i in range(3)]
+        return [sample_scene(scene, spec) for spec in specs]
+
+
+class TestOvPhysx(IsaacTests):
+    engine = "ovphysx"
+
+
+class TestNewton(IsaacTests):
+    engine = "newton"
+
+
+del IsaacTests, SimulatorTests
