@@ -14,7 +14,7 @@ from synthgen.core.pose import Array, Pose
 from synthgen.core.scene import Geom, Mesh
 from synthgen.usd import hulls, looks, mesh
 from synthgen.usd.problems import Notes
-from synthgen.usd.space import FROM_Z, Placement, Space, tidy
+from synthgen.usd.space import FROM_Z, STANDING_AXIS, Placement, Space, tidy
 
 Bools = NDArray[np.bool_]
 SIDES = 32
@@ -70,7 +70,9 @@ class Shapes:
                 "it is sheared (a turned prim below an uneven scale); the shear is left out",
                 "apply the scale where the prim is turned, or make it a mesh",
             )
-        pose = placement.pose if frame is None else frame.pose.inverse() @ placement.pose
+        # As with bodies, z of the geom's frame is the stage's up axis: a Y-up stage gives what its Z-up twin gives.
+        standing = placement.standing(self._space.up)
+        pose = standing.pose if frame is None else frame.pose.inverse() @ standing.pose
         color, opacity = looks.display(prim)
         look = self._looks.of(prim) if visible else None
         surface, density = self._looks.surface(prim) if collides else (None, None)
@@ -88,7 +90,7 @@ class Shapes:
             start = replace(start, surface=surface, density=density, mass=self._own_mass(prim))
             start = replace(start, density=self._own_density(prim) or density)
         self._dynamic = dynamic
-        return [replace(g, pose=tidy(g.pose)) for g in reader(prim, start, placement)]
+        return [replace(g, pose=tidy(g.pose)) for g in reader(prim, start, standing)]
 
     def _own_mass(self, prim: Usd.Prim) -> float | None:
         if prim.HasAPI(UsdPhysics.RigidBodyAPI) or not prim.HasAPI(UsdPhysics.MassAPI):
@@ -101,11 +103,11 @@ class Shapes:
         return float(UsdPhysics.MassAPI(prim).GetDensityAttr().Get() or 0.0) * self._space.density or None
 
     def _cube(self, prim: Usd.Prim, geom: Geom, placement: Placement) -> list[Geom]:
-        half = 0.5 * float(_get(prim, "size")) * placement.scale
+        half = 0.5 * float(_get(prim, "size")) * placement.own_scale
         return [replace(geom, kind="box", size=_floats(half))]
 
     def _sphere(self, prim: Usd.Prim, geom: Geom, placement: Placement) -> list[Geom]:
-        axes = float(_get(prim, "radius")) * placement.scale
+        axes = float(_get(prim, "radius")) * placement.own_scale
         if np.ptp(axes) <= 1e-4 * axes.max():
             return [replace(geom, kind="sphere", size=(float(axes.mean()),))]
         return [replace(geom, kind="ellipsoid", size=_floats(axes))]
@@ -113,16 +115,12 @@ class Shapes:
     def _round(self, prim: Usd.Prim, geom: Geom, placement: Placement) -> list[Geom]:
         """Cylinders, capsules and cones: around their axis, which becomes the geom's z."""
         name = str(prim.GetTypeName())
-        axis = str(_get(prim, "axis"))
-        i = "XYZ".index(axis)
-        turned = Pose(
-            position=geom.pose.position, orientation=(geom.pose @ Pose.of((0, 0, 0), FROM_Z[axis])).orientation
-        )
-        geom = replace(geom, pose=turned)
-        along = float(placement.scale[i])
+        axis = STANDING_AXIS[self._space.up][str(_get(prim, "axis"))]
+        geom = replace(geom, pose=geom.pose @ Pose.of((0, 0, 0), FROM_Z[axis]))
+        along = float(placement.own_scale["XYZ".index(axis[-1])])
         # In the turned frame, x and y are the other two axes: (z, y) for X, (x, z) for Y.
-        others = {"X": (2, 1), "Y": (0, 2), "Z": (0, 1)}[axis]
-        across = placement.scale[list(others)]
+        others = {"X": (2, 1), "Y": (0, 2), "Z": (0, 1)}[axis[-1]]
+        across = placement.own_scale[list(others)]
         half = 0.5 * float(_get(prim, "height")) * along
         if name.endswith("_1"):
             bottom, top = float(_get(prim, "radiusBottom")), float(_get(prim, "radiusTop"))
@@ -157,22 +155,20 @@ class Shapes:
         return [replace(geom, kind="mesh", mesh=whole, hulls=_one(hulls.hull(whole.vertices)) if geom.collides else ())]
 
     def _plane(self, prim: Usd.Prim, geom: Geom, placement: Placement) -> list[Geom]:
-        axis = str(_get(prim, "axis"))
         # UsdGeomPlane: the width runs along X (along Z when the axis is X), the length along Y (Z when it is Y).
+        name = str(_get(prim, "axis"))
+        axis = STANDING_AXIS[self._space.up][name]
         width, length = 0.5 * float(_get(prim, "width")), 0.5 * float(_get(prim, "length"))
-        scale = placement.scale
-        half = {
-            "X": (width * scale[2], length * scale[1]),
-            "Y": (width * scale[0], length * scale[2]),
-            "Z": (width * scale[0], length * scale[1]),
-        }[axis]
+        local = {"X": (0.0, length, width), "Y": (width, 0.0, length), "Z": (width, length, 0.0)}[name]
+        standing = np.abs(placement.linear @ np.array(local))
+        half = standing[list({"X": (2, 1), "Y": (0, 2), "Z": (0, 1)}[axis[-1]])]
         if geom.collides and self._dynamic:
             self._notes.add(
                 "plane-on-body", geom.path, "a plane on a moving body does not collide", "use a thin Cube instead"
             )
             geom = replace(geom, collides=False)
         pose = geom.pose @ Pose.of((0, 0, 0), FROM_Z[axis])
-        return [replace(geom, kind="plane", size=_floats(np.array(half)), pose=pose)]
+        return [replace(geom, kind="plane", size=_floats(half), pose=pose)]
 
     def _mesh(self, prim: Usd.Prim, geom: Geom, placement: Placement) -> list[Geom]:
         raw = mesh.read(prim, self._notes)

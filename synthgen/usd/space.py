@@ -14,8 +14,10 @@ from synthgen.core.pose import Array, Pose, quat_from_matrix, quat_inv, quat_mul
 _H = np.sqrt(0.5)
 TO_Z_UP = {"Z": (1.0, 0.0, 0.0, 0.0), "Y": (_H, _H, 0.0, 0.0), "X": (_H, 0.0, -_H, 0.0)}
 """Rotation that takes the axis of that name to z, (w, x, y, z)."""
-FROM_Z = {"Z": (1.0, 0.0, 0.0, 0.0), "Y": (_H, -_H, 0.0, 0.0), "X": (_H, 0.0, _H, 0.0)}
+FROM_Z = {"Z": (1.0, 0.0, 0.0, 0.0), "Y": (_H, -_H, 0.0, 0.0), "X": (_H, 0.0, _H, 0.0), "-Y": (_H, _H, 0.0, 0.0)}
 """Rotation that takes z to the axis of that name."""
+STANDING_AXIS = {"Z": {"X": "X", "Y": "Y", "Z": "Z"}, "Y": {"X": "X", "Y": "Z", "Z": "-Y"}}
+"""By the axis that ``Placement.standing`` raises: what it makes of each local axis."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
