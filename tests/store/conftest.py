@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from store_helpers import Fill, runner_of
 
-from synthgen.core.plan import RunPlan, Shard
-from synthgen.engine.runner import ShardRunner
+from synthgen.core.plan import Shard
 from synthgen.store.run import RunStore
-from synthgen.testing.fake_source import FakeSource
-from synthgen.testing.tiny_exporter import exporter
-
-Fill = Callable[..., None]
+from synthgen.testing.fake_source import fake_plan
 
 
 @pytest.fixture
@@ -25,18 +21,6 @@ def fill() -> Fill:
             runner_of(store, shard, worker).run(shard, defer=(), stop=lambda: False)
 
     return run
-
-
-def runner_of(store: RunStore, shard: Shard, worker: str = "test") -> ShardRunner:
-    return ShardRunner(
-        store=store,
-        source=FakeSource(store.plan, shard.task, shard.embodiment),
-        exporters={"tiny": exporter},
-        worker=worker,
-        strikes=2,
-        beat=lambda phase, slot, attempt: None,
-        ended=lambda outcome, fresh: None,
-    )
 
 
 @pytest.fixture
@@ -51,10 +35,4 @@ def armed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     """An empty run of 2 x 8 slots in shards of 4."""
-    return RunStore.create(tmp_path / "run", plan())
-
-
-def plan() -> RunPlan:
-    from synthgen.testing.fake_source import fake_plan
-
-    return fake_plan(8, embodiments=("franka", "g1"))
+    return RunStore.create(tmp_path / "run", fake_plan(8, embodiments=("franka", "g1")))

@@ -4,13 +4,12 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Fill, runner_of
+from store_helpers import POINTS, Fill, in_a_process, runner_of
 
 from synthgen.core.errors import DamagedShardError, PlanMismatchError, StorageError, UsageError
 from synthgen.core.failpoint import arm
@@ -20,18 +19,6 @@ from synthgen.store.run import RunStore
 from synthgen.store.spool import Spool
 from synthgen.store.status import status
 from synthgen.testing.fake_source import fake_plan
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Do something in a forked process, which may be killed by a failpoint; its exit code, or minus its signal."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def fill_in_a_process(store: RunStore) -> int:
@@ -112,22 +99,6 @@ def test_concurrent_duplicate_work_commits_once(store: RunStore, fill: Fill) -> 
     assert [p.name for p in (store.root / "shards").iterdir()] == [Path(record.folder).name]
     fill(store)
     assert_whole(store)
-
-
-POINTS = (
-    "spool.before",
-    "publish.before_link",
-    "publish.after_link",
-    "spool.after",
-    "tiny.add",
-    "shard.add",
-    "shard.written",
-    "shard.synced",
-    "tiny.verify",
-    "shard.verified",
-    "shard.committed",
-    "write.before_fsync",
-)
 
 
 @pytest.mark.parametrize("point", POINTS)

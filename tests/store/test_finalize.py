@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Fill
+from store_helpers import Fill
 
 from synthgen.core.failpoint import arm
 from synthgen.store.finalize import finalize

@@ -8,11 +8,10 @@ import signal
 import tempfile
 from pathlib import Path
 
-from conftest import runner_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from test_commit import POINTS, in_a_process
+from store_helpers import POINTS, in_a_process, runner_of
 
 from synthgen.core.failpoint import VARIABLE, arm
 from synthgen.core.plan import Shard
