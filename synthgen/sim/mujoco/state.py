@@ -91,11 +91,13 @@ class StateMap:
         free = data.qpos[self.free_qpos]
         pose[self.free_rows] = free
         velocity = data.qvel[self.free_dof]
-        twist[self.free_rows, :3] = velocity[:, :3]
-        # MuJoCo keeps a free joint's angular velocity in the body's frame.
-        twist[self.free_rows, 3:] = quat_rotate(free[:, 3:], velocity[:, 3:])
-        pose[self.mocap_rows, :3] = data.mocap_pos[self.mocap_ids]
-        pose[self.mocap_rows, 3:] = data.mocap_quat[self.mocap_ids]
+        # MuJoCo keeps a free joint's angular velocity in the body's frame. Most bodies rest: one by one is faster.
+        for k in velocity.any(axis=1).nonzero()[0].tolist():
+            velocity[k, 3:] = quat_rotate(free[k, 3:], velocity[k, 3:])
+        twist[self.free_rows] = velocity
+        if len(self.mocap_rows):
+            pose[self.mocap_rows, :3] = data.mocap_pos[self.mocap_ids]
+            pose[self.mocap_rows, 3:] = data.mocap_quat[self.mocap_ids]
         if len(self.linked_rows):
             self._read_linked(model, data, pose, twist)
         speed = np.zeros(joints)
