@@ -15,18 +15,19 @@ import psutil
 from synthgen.engine.settings import Job
 
 MakeJob = Callable[..., Job]
+MARK = "SYNTHGEN_TEST_SESSION"  # in the environment of everything these tests start
+os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
 QUICK = {"cold": 60.0, "boot": 60.0, "reset": 1.0, "step": 1.0, "render": 1.0, "write": 5.0, "close": 1.0}
 
 
 def children_of_this_test() -> list[psutil.Process]:
     """Guards and simulator children that this test process, or anything it started, has left running."""
-    mine = os.environ.get("PYTEST_XDIST_WORKER", "")
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             line = process.cmdline()
             named = any("synthgen.engine.child" in part for part in line) and process.status() != psutil.STATUS_ZOMBIE
-            if named and process.environ().get("PYTEST_XDIST_WORKER", "") == mine:
+            if named and process.environ().get(MARK) == os.environ[MARK]:
                 found.append(process)
     return found
 
