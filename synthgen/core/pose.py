@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,9 +48,9 @@ def quat_rotate(q: ArrayLike, v: ArrayLike) -> Array:
 
 def quat_from_axis_angle(axis: ArrayLike, angle: float) -> Array:
     """Quaternion of a rotation by ``angle`` radians about ``axis`` (3,), which need not be unit length."""
-    axis = np.asarray(axis, float)
-    axis = axis / np.linalg.norm(axis)
-    return np.concatenate([[np.cos(angle / 2)], np.sin(angle / 2) * axis])
+    x, y, z = np.asarray(axis, float).tolist()
+    s = math.sin(angle / 2) / math.sqrt(x * x + y * y + z * z)
+    return np.array([math.cos(angle / 2), s * x, s * y, s * z])
 
 
 def quat_from_matrix(r: ArrayLike) -> Array:
@@ -79,13 +80,14 @@ def quat_from_matrix(r: ArrayLike) -> Array:
 
 def matrix_from_quat(q: ArrayLike) -> Array:
     """Rotation matrices (..., 3, 3) of unit quaternions (..., 4)."""
-    w, x, y, z = np.moveaxis(np.asarray(q, float), -1, 0)
+    q = np.asarray(q, float)
+    w, x, y, z = _elements(q)
     rows = [
-        np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
-        np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
-        np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
-    return np.stack(rows, axis=-2)
+    return np.array(rows) if q.ndim == 1 else np.stack([np.stack(row, -1) for row in rows], axis=-2)
 
 
 def _position() -> Array:
@@ -112,7 +114,7 @@ class Pose:
     def of(position: ArrayLike = (0, 0, 0), orientation: ArrayLike = (1, 0, 0, 0)) -> Pose:
         """Build a pose from anything array-like, normalising the quaternion."""
         q = np.array(orientation, float)
-        return Pose(position=np.array(position, float), orientation=q / np.linalg.norm(q))
+        return Pose(position=np.array(position, float), orientation=q / math.sqrt(q @ q))
 
     @staticmethod
     def from_vector(v: ArrayLike) -> Pose:
@@ -122,7 +124,7 @@ class Pose:
 
     def vector(self) -> Array:
         """(7,): x y z (metres), then w x y z."""
-        return np.concatenate([self.position, self.orientation])
+        return np.array([*self.position.tolist(), *self.orientation.tolist()])
 
     def matrix(self) -> Array:
         """(4, 4) homogeneous transform."""
