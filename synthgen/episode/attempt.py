@@ -20,7 +20,7 @@ from synthgen.core.spec import EpisodeSpec
 from synthgen.core.world import World
 from synthgen.episode.recorder import Recorder, impossible
 from synthgen.episode.rig import Program, Rig
-from synthgen.episode.stopwatch import Stopwatch
+from synthgen.episode.stopwatch import Account
 from synthgen.episode.trim import idle_frames, idle_trim
 
 # Dropped objects find their rest before the episode begins; one that has not after this long is rolling away.
@@ -61,19 +61,17 @@ class Attempt:
         self.spec, self.env = spec, env
         self.failure: EpisodeFailure | None = None
         self.steps = 0
-        self.watch = Stopwatch(rig.clock)
+        self.account = Account()
         self._rig, self._recorder, self._beat = rig, recorder, beat
         self._targets, self._time = np.zeros(0), 0.0
         self._ticks = self._run()
 
     def advance(self) -> Array | None:
         """The joint targets (Jd,) of the next control tick, or None when the attempt has ended."""
-        self.watch.resume()
         try:
             row = next(self._ticks, None)
         except EpisodeFailure as failure:
             self.failure, row = failure, None
-        self.watch.pause()
         if row is not None:
             self.steps += 1
             if self.steps % BEAT_TICKS == 0:
@@ -84,20 +82,23 @@ class Attempt:
         """Tell the supervisor what is going on."""
         self._beat(phase, self.spec.slot, self.spec.attempt)
 
+    def enter(self, phase: str) -> None:
+        """From now on its time counts for ``phase``."""
+        self._rig.watch.enter(self.account, phase)
+
     def _run(self) -> Ticks:
         rig = self._rig
-        self.watch.enter("sample")
         self.beat("reset")
         self.sample = rig.draw(self.spec)
         rig.simulator.reset({self.env: self.sample})
         rig.refresh()
-        self.watch.enter("physics")
+        self.enter("physics")
         yield from self._settle()
         yield from self._program()
         yield from self._hold(record=True)
         self._trim()
         self.beat("check")
-        self.watch.enter("check")
+        self.enter("check")
         yield from self._replay()
 
     # -- settle ------------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class Attempt:
         while segment is not None:
             vectors, rows = rig.quantized(segment.targets)
             subtask = segment.subtask
-            self.watch.enter("physics")
+            self.enter("physics")
             self.beat("step")
             for vector, row in zip(vectors, rows, strict=True):
                 if recorder.length == 0 and np.array_equal(row, self._targets):
@@ -152,10 +153,10 @@ class Attempt:
                 segment = program.send(self._look(rig.state, env))
             except StopIteration:
                 segment = None
-        self.watch.enter("physics")
+        self.enter("physics")
 
     def _enter_plan(self) -> None:
-        self.watch.enter("plan")
+        self.enter("plan")
         self.beat("plan")
 
     def _look(self, state: SimState, env: int) -> World:

@@ -19,6 +19,7 @@ from synthgen.episode.observer import Observer
 from synthgen.episode.pipeline import Pipeline
 from synthgen.episode.render import RenderPlan
 from synthgen.episode.rig import Rig
+from synthgen.episode.stopwatch import Stopwatch
 
 
 def open_source(
@@ -112,7 +113,7 @@ def open_rig(
         draw=lambda spec: sample_scene(scene, spec),
         program=lambda world, rng: run_program(task, planner, embodiment, rng=rng, fps=fps, world=world),
         fps=fps,
-        clock=clock,
+        watch=Stopwatch(clock),
     )
 
 

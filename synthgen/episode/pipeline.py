@@ -48,6 +48,7 @@ class Pipeline:
         """Attempt each slot until it succeeds or its attempts are used up; see ``EpisodeSource.run``."""
         rig = self._rig
         queue = iter(slots)
+        rig.watch.skip()
         lanes = [self._first(queue, env, beat) for env in range(rig.simulator.num_envs)]
         home = rig.embodiment.home_targets()
         targets = np.tile(home, (len(lanes), 1))
@@ -60,16 +61,14 @@ class Pipeline:
                         break
                     outcome, episode = self._finish(lane)
                     yield outcome, episode
+                    rig.watch.skip()
                     lanes[env] = self._next(lane, outcome, queue, beat)
             running = [lane for lane in lanes if lane is not None]
             if not running:
                 return
-            started = rig.clock()
             rig.simulator.step(targets)
             rig.refresh()
-            share = (rig.clock() - started) / len(running)
-            for lane in running:
-                lane.watch.add(share)
+            rig.watch.share([lane.account for lane in running])
 
     def close(self) -> None:
         """Give back the simulator; may be called twice."""
@@ -100,10 +99,9 @@ class Pipeline:
         """The outcome of an attempt that has ended and, when it succeeded, its episode with pictures."""
         failure, episode = lane.failure, None
         if failure is None:
-            watch = lane.watch
 
             def enter(phase: str) -> None:
-                watch.enter(phase)
+                lane.enter(phase)
                 lane.beat("render")
 
             enter("render")
@@ -115,9 +113,9 @@ class Pipeline:
                 fps=self._rig.fps,
                 enter=enter,
             )
-            watch.enter("encode")
+            lane.enter("encode")
             episode = assemble(lane, self._rig, rendered, self._fingerprint)
-            watch.pause()
+        lane.enter("idle")
         known = failure is None or failure.reason in FAILURE_REASONS
         outcome = Outcome(
             slot=lane.spec.slot,
@@ -125,7 +123,7 @@ class Pipeline:
             success=failure is None,
             reason="" if failure is None else failure.reason if known else "not_successful",
             detail="" if failure is None else failure.detail if known else str(failure),
-            seconds={phase: s for phase, s in lane.watch.seconds.items() if s > 0.0},
+            seconds={phase: s for phase, s in lane.account.seconds.items() if s > 0.0},
             steps=lane.steps,
         )
         return outcome, episode

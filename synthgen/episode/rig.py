@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from synthgen.core.task import Task
 from synthgen.core.trajectory import Segment
 from synthgen.core.world import World
 from synthgen.episode.observer import Observer
+from synthgen.episode.stopwatch import Stopwatch
 
 Program = Generator[Segment, World, None]
 
@@ -34,7 +34,7 @@ class Rig:
         draw: one draw of the scene for an episode; raises EpisodeFailure("placement").
         program: starts the expert on the world at the start, with the episode's "expert" stream; raises EpisodeFailure.
         fps: control rate, Hz.
-        clock: what phases are measured with.
+        watch: what phases are measured with.
         state: state of all environments after the last step or reset; whoever advances the simulator refreshes it.
     """
 
@@ -46,7 +46,7 @@ class Rig:
     draw: Callable[[EpisodeSpec], SceneSample]
     program: Callable[[World, np.random.Generator], Program]
     fps: int
-    clock: Callable[[], float] = perf_counter
+    watch: Stopwatch = field(default_factory=Stopwatch)
     state: SimState = field(init=False)
 
     def refresh(self) -> None:

@@ -1,44 +1,45 @@
-"""Where an attempt's time goes."""
+"""Where the time of attempts that run in lockstep goes, at one look at the clock per control tick."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from synthgen.core.outcome import PHASES
 
 
+class Account:
+    """One attempt's seconds by phase; ``phase`` is what it is doing now."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {phase: 0.0 for phase in PHASES}
+        self.phase = "sample"
+
+
 class Stopwatch:
-    """Seconds by phase. Runs in one phase at a time; pausing lets others work in between.
+    """Charges all time that passes to the accounts of the attempts, each second once.
 
     Args:
         clock: seconds from any origin (``time.thread_time`` measures work rather than waiting).
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self.seconds: dict[str, float] = {phase: 0.0 for phase in PHASES}
         self._clock = clock
         self._mark = clock()
-        self._phase = "idle"
-        self._running = False
 
-    def enter(self, phase: str) -> None:
-        """What follows counts for ``phase``; starts the watch when it was paused."""
+    def skip(self) -> None:
+        """What passed since the last call is nobody's: the consumer's."""
+        self._mark = self._clock()
+
+    def enter(self, account: Account, phase: str) -> None:
+        """Charge an account for its phase so far; from now on it is in another one."""
+        self.share((account,))
+        account.phase = phase
+
+    def share(self, accounts: Sequence[Account]) -> None:
+        """Charge what passed since the last call to several accounts in equal parts, each in its present phase."""
         now = self._clock()
-        if self._running:
-            self.seconds[self._phase] += now - self._mark
-        self._phase, self._mark, self._running = phase, now, True
-
-    def resume(self) -> None:
-        """Go on in the phase it was paused in."""
-        self._mark, self._running = self._clock(), True
-
-    def pause(self) -> None:
-        """Stop counting."""
-        if self._running:
-            self.seconds[self._phase] += self._clock() - self._mark
-            self._running = False
-
-    def add(self, seconds: float) -> None:
-        """Count time measured elsewhere for the present phase."""
-        self.seconds[self._phase] += seconds
+        part = (now - self._mark) / len(accounts)
+        self._mark = now
+        for account in accounts:
+            account.seconds[account.phase] += part
