@@ -40,6 +40,7 @@ class SampleDynamics:
         "geom_contype",
         "geom_conaffinity",
         "geom_friction",
+        "tree_sleep_policy",
     )
 
     def __init__(self, model: mujoco.MjModel, scene: SceneSpec) -> None:
@@ -48,7 +49,7 @@ class SampleDynamics:
         self._scratch = mujoco.MjData(model)
 
     def apply(self, model: mujoco.MjModel, sample: SceneSample) -> None:
-        """Masses (inertia scales along), friction factors; absent bodies float weightless and touch nothing."""
+        """Masses (inertia scales along), friction factors; absent bodies are weightless, asleep, and touch nothing."""
         for name, values in self._compiled.items():
             getattr(model, name)[:] = values
         for path, body in sample.bodies.items():
@@ -65,5 +66,7 @@ class SampleDynamics:
                     model.body_contype[part] = model.body_conaffinity[part] = 0
                     inside = model.geom_bodyid == part
                     model.geom_contype[inside] = model.geom_conaffinity[inside] = 0
+                    if model.body_treeid[part] >= 0:
+                        model.tree_sleep_policy[model.body_treeid[part]] = int(mujoco.mjtSleepPolicy.mjSLEEP_INIT)
         # Constants that MuJoCo derives from the masses, as if it had compiled the model with them.
         mujoco.mj_setConst(model, self._scratch)

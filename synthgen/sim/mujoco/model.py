@@ -81,5 +81,7 @@ def _set_options(spec: mujoco.MjSpec, timestep: float) -> None:
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10.0
+    # Bodies at rest cost nothing until something touches them. (Trees with actuators never sleep.)
+    option.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
     # A diverged state must stay visible as such instead of jumping back to the start.
     option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
