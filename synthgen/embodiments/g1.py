@@ -24,7 +24,7 @@ from synthgen.embodiments import g1_hand as hand
 BASE = Pose.of((-0.15, 0.0, -0.87))
 WAIST_HOME = 0.0
 # Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it.
-ARM_HOME = (-0.2, -1.4, 0.2, 0.05, 1.2)
+ARM_HOME = (0.28, -1.03, -0.65, 0.0, 0.84)
 ARM_REST = (0.2, -0.2, 0.0, 0.0, 0.0)
 WEIGHTS = (0.6, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=1000.0, kv=60.0)
