@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,15 @@ class Assembly(ABC):
     def finish(self, manifest: ShardManifest, statistics: DatasetStatistics) -> None:
         """Write the format's metadata; what readers open first, last."""
 
+    def close(self) -> None:
+        """Close what is open; called at the end, also after an error."""
+        return
+
 
 class PieceFormat(ABC):
     """Base of the built-in exporters; see the module's text."""
+
+    relative = False  # whether statistics of relative action chunks are kept
 
     def __init__(self, name: str, summary: str) -> None:
         self.name, self.summary = name, summary
@@ -82,11 +89,14 @@ class PieceFormat(ABC):
     def check_dataset(self, root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
         """Hold a finished data set's numbering and metadata against its pieces."""
 
-    @abstractmethod
     def read_piece(
         self, piece: Piece, rows: pa.Table, dataset: DatasetSpec, wanted: Sequence[int]
     ) -> Iterator[tuple[Mapping[str, NDArray], Mapping[str, bytes]]]:
-        """For each wanted row, ascending: the arrays that the records leave out, and mp4 bytes by camera."""
+        """For each wanted row, ascending: the arrays that the records leave out, and mp4 bytes by camera.
+
+        As it is, for formats whose records leave nothing out.
+        """
+        yield from (({}, {}) for _ in wanted)
 
     def subtask_names(self, root: Path) -> tuple[str, ...] | None:
         """Names by number, if the format numbers subtasks over the whole data set."""
@@ -106,7 +116,7 @@ class PieceFormat(ABC):
     def finalize(self, shards: Sequence[ShardFiles], root: Path, dataset: DatasetSpec) -> DatasetSummary:
         """Make the data set from shards in slot order; see ``Exporter``."""
         manifest, filled = join_manifests([s.folder for s in shards], self.name, dataset)
-        statistics = DatasetStatistics(dataset)
+        statistics = DatasetStatistics(dataset, relative=self.relative)
         for folder in filled:
             statistics.merge(DatasetStatistics.load(folder / "statistics.npz", dataset))
         return self._assemble((self._of_shard(f, dataset) for f in filled), manifest, statistics, root)
@@ -127,7 +137,7 @@ class PieceFormat(ABC):
         tasks = tuple(dict.fromkeys(t for m in found for t in m.dataset.tasks))
         commands = "\n".join(dict.fromkeys(m.dataset.command for m in found))
         joined = ShardManifest(format=self.name, dataset=replace(first, tasks=tasks, command=commands))
-        statistics = DatasetStatistics(first)
+        statistics = DatasetStatistics(first, relative=self.relative)
         for root, manifest in zip(roots, found, strict=True):
             joined.add(manifest)
             statistics.merge(DatasetStatistics.load(root / STATISTICS, first))
@@ -205,8 +215,7 @@ class PieceFormat(ABC):
     ) -> DatasetSummary:
         episodes = frames = 0
         listed: list[dict[str, Any]] = []
-        with building(root) as new:
-            work = self.assembly(new, manifest)
+        with building(root) as new, closing(self.assembly(new, manifest)) as work:
             for number, piece in enumerate(pieces):
                 rows = piece.table()
                 work.add(piece, rows)

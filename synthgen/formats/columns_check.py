@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
 from synthgen.formats.features import Feature
+from synthgen.formats.folder import read_json
+from synthgen.formats.manifest import ShardManifest, describe_difference
 from synthgen.formats.problem import Problem
 
 
@@ -50,6 +55,27 @@ def check_columns(
     }
     for name, want in expected.items():
         yield from differs(file, name, values, want)
+
+
+def check_info(root: Path, manifest: ShardManifest, length: NDArray, layout: Mapping[str, Any]) -> Iterator[Problem]:
+    """meta/info.json against the manifest and the episodes' lengths (E,). ``layout``: more entries it must have."""
+    file = "meta/info.json"
+    try:
+        info = read_json(root / file)
+    except DamagedShardError as error:
+        yield Problem(file=file, where="", what=error.message)
+        return
+    episodes = len(length)
+    expected: dict[str, Any] = {"fps": manifest.dataset.fps, "robot_type": manifest.dataset.robot_type}
+    expected |= {"total_episodes": episodes, "total_frames": int(length.sum()), **layout}
+    expected["splits"] = {"train": f"0:{episodes}"}
+    for key, value in expected.items():
+        if info.get(key) != value:
+            what = f"is {info.get(key)!r}, expected {value!r}"
+            yield Problem(file=file, where=key, what=what, remedy=f"set {key} to {value!r}")
+    if info.get("features") != manifest.info:
+        difference = describe_difference(info.get("features") or {}, manifest.info or {})
+        yield Problem(file=file, where="features", what=f"differ from what was written: {difference}")
 
 
 def differs(file: str, name: str, values: Mapping[str, NDArray], want: NDArray) -> Iterator[Problem]:

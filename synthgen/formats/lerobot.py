@@ -165,6 +165,12 @@ def read_names(path: Path, index_name: str) -> list[str]:
     return pq.read_table(path).column(index_name).to_pylist()
 
 
+def renumber(values: NDArray, names: Sequence[str], book: Names) -> NDArray:
+    """Numbers into ``names`` -> numbers into ``book``, which takes in those names that occur."""
+    used, inverse = np.unique(values, return_inverse=True)
+    return np.array([book.number(names[int(u)]) for u in used])[inverse]
+
+
 class Names:
     """Numbers names in the order they first appear."""
 

@@ -14,29 +14,15 @@ from numpy.typing import NDArray
 from synthgen.core.episode import Episode
 from synthgen.core.errors import DamagedShardError
 from synthgen.formats.base import Assembly
-from synthgen.formats.folder import MAX_FILES_PER_CHUNK, link, numbered, write_json
-from synthgen.formats.lerobot import (
-    Names,
-    column_values,
-    constant,
-    data_array,
-    image_key,
-    numbering_statistics,
-    of_range,
-    plain_statistics,
-    write_names,
-)
+from synthgen.formats.episodes_table import EpisodesTable, file_columns
+from synthgen.formats.folder import link, numbered, write_json
+from synthgen.formats.lerobot import column_values, data_array, image_key, renumber
 from synthgen.formats.manifest import ShardManifest
 from synthgen.formats.piece import Piece, read_table
-from synthgen.formats.statistics import exact, of_counts
 from synthgen.formats.summary import DatasetStatistics
 
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-ROWS_PER_GROUP = 1000  # of the episodes table
-EPISODES_PER_FILE = 10_000
-RENUMBERED = ("episode_index", "index", "task_index", "subtask_index")
 
 # One row per subtask, the same list on every frame of the episode; ``tool_calls`` typed by hand, since nothing in it.
 LANGUAGE = SimpleNamespace(
@@ -81,90 +67,81 @@ def language_rows(episode: Episode) -> list[dict[str, Any]]:
 
 
 class LerobotAssembly(Assembly):
-    """Numbers pieces as they come; memory holds one data file and ``ROWS_PER_GROUP`` rows of the episodes table."""
+    """Numbers pieces as they come; memory holds one data file and some rows of the episodes table."""
 
     def __init__(self, root: Path, manifest: ShardManifest) -> None:
         self._root, self._fps = root, manifest.dataset.fps
         self._cameras = [c.name for c in manifest.dataset.cameras]
-        self._episodes = self._frames = 0
-        self._tasks, self._subtasks = Names(), Names()
-        self._lengths: list[NDArray] = []
-        self._episode_tasks: list[NDArray] = []
-        self._subtask_frames = np.zeros(0, np.int64)
+        self._table = EpisodesTable(root)
         self._data_files = 0
         self._video_files = dict.fromkeys(self._cameras, 0)
-        self._table = _EpisodesTable(root)
 
     def add(self, piece: Piece, rows: pa.Table) -> None:
         """See ``Assembly``."""
+        tasks = np.array([self._table.tasks.number(t[0]) for t in rows.column("tasks").to_pylist()])
+        subtasks = self._rewrite(piece, rows, tasks)
         length = rows.column("length").to_numpy()
-        tasks = np.array([self._tasks.number(t[0]) for t in rows.column("tasks").to_pylist()])
-        subtask_stats = self._rewrite(piece, rows, length, tasks)
+        places = file_columns("data", self._data_files + rows.column("data_file").to_numpy())
         for camera in self._cameras:
-            videos = piece.files[image_key(camera)]
-            for i, video in enumerate(videos):
-                link(video, video_path(self._root, camera, self._video_files[camera] + i))
-        self._table.add(self._global_rows(rows, length, tasks, subtask_stats))
+            key, before = f"videos/{image_key(camera)}", self._video_files[camera]
+            for i, video in enumerate(piece.files[image_key(camera)]):
+                link(video, video_path(self._root, camera, before + i))
+                self._video_files[camera] += 1
+            start = rows.column(f"from_frame/{camera}").to_numpy()
+            places |= file_columns(key, before + rows.column(f"video_file/{camera}").to_numpy())
+            # Of frame numbers, never of sums: floating point would drift.
+            places |= {f"{key}/from_timestamp": start / self._fps, f"{key}/to_timestamp": (start + length) / self._fps}
+        self._table.add(rows, tasks, subtasks, places)
         self._data_files += len(piece.files["data"])
-        for camera in self._cameras:
-            self._video_files[camera] += len(piece.files[image_key(camera)])
-        self._lengths.append(length)
-        self._episode_tasks.append(tasks)
-        self._episodes += len(length)
-        self._frames += int(length.sum())
 
     def finish(self, manifest: ShardManifest, statistics: DatasetStatistics) -> None:
         """See ``Assembly``."""
-        self._table.close()
-        meta, tasks = self._root / "meta", self._tasks.all()
-        write_names(meta / "tasks.parquet", "task", "task_index", tasks)
-        write_names(meta / "subtasks.parquet", "subtask", "subtask_index", self._subtasks.all())
-        numbering = numbering_statistics(np.concatenate(self._lengths), np.concatenate(self._episode_tasks))
-        numbering["subtask_index"] = of_counts(np.arange(len(self._subtask_frames)), self._subtask_frames)
-        write_json(meta / "stats.json", plain_statistics({**statistics.summary(), **numbering}))
+        self._table.finish(statistics)
         write_json(
-            meta / "info.json",
+            self._root / "meta" / "info.json",
             {
                 "codebase_version": "v3.0",
                 "robot_type": manifest.dataset.robot_type,
-                "total_episodes": self._episodes,
-                "total_frames": self._frames,
-                "total_tasks": len(tasks),
+                "total_episodes": self._table.episodes,
+                "total_frames": self._table.frames,
+                "total_tasks": len(self._table.tasks.all()),
                 "chunks_size": 1000,
                 "data_files_size_in_mb": 100,
                 "video_files_size_in_mb": 200,
                 "fps": self._fps,
-                "splits": {"train": f"0:{self._episodes}"},
+                "splits": {"train": f"0:{self._table.episodes}"},
                 "data_path": DATA_PATH,
                 "video_path": VIDEO_PATH if self._cameras else None,
                 "features": manifest.info,
             },
         )
 
-    def _rewrite(self, piece: Piece, rows: pa.Table, length: NDArray, tasks: NDArray) -> list[dict[str, NDArray]]:
-        """Copy the data files with global numbers in them; returns each episode's statistics of ``subtask_index``."""
+    def close(self) -> None:
+        """See ``Assembly``."""
+        self._table.close()
+
+    def _rewrite(self, piece: Piece, rows: pa.Table, tasks: NDArray) -> list[NDArray]:
+        """Copy the data files with global numbers in them; returns each episode's subtask numbers."""
+        length = rows.column("length").to_numpy()
         names = rows.column("subtasks").to_pylist()
         of_file = rows.column("data_file").to_numpy()
-        out: list[dict[str, NDArray]] = []
-        frame = self._frames
+        subtasks: list[NDArray] = []
+        frame = self._table.frames
         for number, path in enumerate(piece.files["data"]):
             table = read_table(path)
             mine = np.flatnonzero(of_file == number)
-            if len(table) != length[mine].sum():
-                raise DamagedShardError(f"{path}: {len(table)} rows, its episodes have {length[mine].sum()}")
-            local = column_values(table, "subtask_index")
             ends = np.cumsum(length[mine])
-            subtask = np.empty(len(table), np.int64)
-            for e, start, end in zip(mine, ends - length[mine], ends, strict=True):
-                known = np.array([self._subtasks.number(n) for n in piece.subtasks or names[e]])
-                subtask[start:end] = known[local[start:end]]
-                out.append(exact(subtask[start:end, None]))
-            self._count_subtasks(subtask)
+            if len(table) != ends[-1]:
+                raise DamagedShardError(f"{path}: holds {len(table)} rows, its episodes have {ends[-1]}")
+            local = np.split(column_values(table, "subtask_index"), ends[:-1])
+            own = [
+                renumber(v, piece.subtasks or names[e], self._table.subtasks) for e, v in zip(mine, local, strict=True)
+            ]
             columns = {
-                "episode_index": np.repeat(self._episodes + mine, length[mine]),
+                "episode_index": np.repeat(self._table.episodes + mine, length[mine]),
                 "index": frame + np.arange(len(table)),
                 "task_index": np.repeat(tasks[mine], length[mine]),
-                "subtask_index": subtask,
+                "subtask_index": np.concatenate(own),
             }
             for name, values in columns.items():
                 at = table.schema.get_field_index(name)
@@ -172,79 +149,11 @@ class LerobotAssembly(Assembly):
             target = data_path(self._root, self._data_files + number)
             target.parent.mkdir(parents=True, exist_ok=True)
             with pq.ParquetWriter(target, table.schema, compression="snappy") as writer:
-                for start, end in zip(ends - length[mine], ends, strict=True):
-                    writer.write_table(table.slice(start, end - start))  # one row group per episode
+                for end, n in zip(ends, length[mine], strict=True):
+                    writer.write_table(table.slice(end - n, n))  # one row group per episode
             frame += len(table)
-        return out
-
-    def _count_subtasks(self, subtask: NDArray) -> None:
-        counts = np.bincount(subtask, minlength=len(self._subtask_frames))
-        counts[: len(self._subtask_frames)] += self._subtask_frames
-        self._subtask_frames = counts
-
-    def _global_rows(
-        self, rows: pa.Table, length: NDArray, tasks: NDArray, subtask: list[dict[str, NDArray]]
-    ) -> pa.Table:
-        n, fps = len(length), self._fps
-        index = self._episodes + np.arange(n)
-        ends = self._frames + np.cumsum(length)
-        columns: dict[str, Any] = {"episode_index": index, "tasks": rows.column("tasks"), "length": length}
-        columns |= _file_columns("data", self._data_files + rows.column("data_file").to_numpy())
-        columns |= {"dataset_from_index": ends - length, "dataset_to_index": ends}
-        for camera in self._cameras:
-            key = f"videos/{image_key(camera)}"
-            start = rows.column(f"from_frame/{camera}").to_numpy()
-            columns |= _file_columns(key, self._video_files[camera] + rows.column(f"video_file/{camera}").to_numpy())
-            columns |= {f"{key}/from_timestamp": start / fps, f"{key}/to_timestamp": (start + length) / fps}
-        columns |= {c: rows.column(c) for c in rows.column_names if c.startswith("stats/")}
-        numbering = {
-            "subtask_index": subtask,
-            "episode_index": [constant(int(i), k) for i, k in zip(index, length, strict=True)],
-            "index": [of_range(int(k), int(e - k)) for k, e in zip(length, ends, strict=True)],
-            "task_index": [constant(int(t), k) for t, k in zip(tasks, length, strict=True)],
-        }
-        for name, statistics in numbering.items():
-            for key in statistics[0]:
-                columns[f"stats/{name}/{key}"] = [s[key] for s in statistics]
-        columns |= _file_columns("meta/episodes", index // EPISODES_PER_FILE)
-        return pa.table(columns)
-
-
-class _EpisodesTable:
-    """Writes the episodes files: ``EPISODES_PER_FILE`` episodes each, rows buffered into large row groups."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._writer: pq.ParquetWriter | None = None
-        self._file = 0
-        self._pending: list[pa.Table] = []
-
-    def add(self, table: pa.Table) -> None:
-        for number in np.unique(table.column("episode_index").to_numpy() // EPISODES_PER_FILE):
-            mine = table.filter(pa.array(table.column("episode_index").to_numpy() // EPISODES_PER_FILE == number))
-            if number != self._file:
-                self.close()
-                self._file = int(number)
-            self._pending.append(mine)
-            if sum(map(len, self._pending)) >= ROWS_PER_GROUP:
-                self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _flush(self) -> None:
-        if not self._pending:
-            return
-        table = pa.concat_tables(self._pending)
-        self._pending = []
-        if self._writer is None:
-            path = episodes_path(self._root, self._file)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(path, table.schema, compression="snappy")
-        self._writer.write_table(table)
+            subtasks += own
+        return subtasks
 
 
 def data_path(root: Path, number: int) -> Path:
@@ -257,14 +166,3 @@ def video_path(root: Path, camera: str, number: int) -> Path:
     """The n-th video of a camera."""
     chunk, file = numbered(number)
     return root / VIDEO_PATH.format(video_key=image_key(camera), chunk_index=chunk, file_index=file)
-
-
-def episodes_path(root: Path, number: int) -> Path:
-    """The n-th file of the episodes table."""
-    chunk, file = numbered(number)
-    return root / EPISODES_PATH.format(chunk_index=chunk, file_index=file)
-
-
-def _file_columns(prefix: str, numbers: NDArray) -> dict[str, NDArray]:
-    chunk, file = np.divmod(numbers, MAX_FILES_PER_CHUNK)
-    return {f"{prefix}/chunk_index": chunk, f"{prefix}/file_index": file}

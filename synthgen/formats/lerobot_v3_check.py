@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 
 from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
-from synthgen.formats.columns_check import check_columns, differs
+from synthgen.formats.columns_check import check_columns, check_info, differs
+from synthgen.formats.episodes_table import EPISODES_PER_FILE, episodes_path
 from synthgen.formats.folder import read_json
 from synthgen.formats.lerobot import column_values, data_features, image_key, read_names
-from synthgen.formats.lerobot_v3 import DATA_PATH, EPISODES_PER_FILE, LANGUAGE, VIDEO_PATH, episodes_path
-from synthgen.formats.manifest import ShardManifest, describe_difference
+from synthgen.formats.lerobot_v3 import DATA_PATH, LANGUAGE, VIDEO_PATH
+from synthgen.formats.manifest import ShardManifest
 from synthgen.formats.piece import Piece, read_table
 from synthgen.formats.problem import Problem
 from synthgen.formats.video_check import check_video
@@ -58,7 +58,9 @@ def check_dataset(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) 
     tables = [p.table() for p in pieces]
     length = np.concatenate([t.column("length").to_numpy() for t in tables])
     tasks = [t[0] for table in tables for t in table.column("tasks").to_pylist()]
-    yield from _check_info(root, manifest, length)
+    layout: dict[str, str | None] = {"codebase_version": "v3.0", "data_path": DATA_PATH}
+    layout["video_path"] = VIDEO_PATH if dataset.cameras else None
+    yield from check_info(root, manifest, length, layout)
     try:
         known = read_names(root / "meta" / "tasks.parquet", "task")
         numbers = read_table(root / "meta" / "tasks.parquet").column("task_index").to_pylist()
@@ -98,32 +100,6 @@ def _check_data(path: Path, file: str, lengths: NDArray, dataset: DatasetSpec, l
         what = "is not a feature of the data set" if name in table.column_names else "missing"
         yield Problem(file=file, where=f"column {name}", what=what)
     yield from check_columns(file, lambda name: column_values(table, name), data_features(dataset), lengths, dataset)
-
-
-def _check_info(root: Path, manifest: ShardManifest, length: NDArray) -> Iterator[Problem]:
-    try:
-        info = read_json(root / "meta" / "info.json")
-    except DamagedShardError as error:
-        yield Problem(file="meta/info.json", where="", what=error.message, remedy=REWRITE)
-        return
-    episodes, frames = len(length), int(length.sum())
-    expected: dict[str, Any] = {
-        "codebase_version": "v3.0",
-        "fps": manifest.dataset.fps,
-        "robot_type": manifest.dataset.robot_type,
-        "total_episodes": episodes,
-        "total_frames": frames,
-        "splits": {"train": f"0:{episodes}"},
-        "data_path": DATA_PATH,
-        "video_path": VIDEO_PATH if manifest.dataset.cameras else None,
-    }
-    for key, value in expected.items():
-        if info.get(key) != value:
-            what = f"is {info.get(key)!r}, expected {value!r}"
-            yield Problem(file="meta/info.json", where=key, what=what, remedy=f"set {key} to {value!r}")
-    if info.get("features") != manifest.info:
-        what = f"differ from what was written: {describe_difference(info.get('features', {}), manifest.info or {})}"
-        yield Problem(file="meta/info.json", where="features", what=what, remedy=REWRITE)
 
 
 def _check_numbering(

@@ -72,6 +72,7 @@ class EpisodeRecord:
         """
         found = {**self.arrays, **(arrays or {})}
         r, who = self.record, self.identity
+        videos = {**{n[4:]: a.tobytes() for n, a in found.items() if n.startswith("mp4/")}, **videos}
         missing = [n for n in r["arrays"] if n not in found] + [c for c in r["videos"] if c not in videos]
         if missing:
             raise DamagedShardError(f"episode of slot {who['slot']}: {', '.join(missing)} missing")
@@ -106,14 +107,20 @@ class EpisodeRecord:
 class RecordWriter:
     """Writes one row per episode; a row group each, so that memory holds one episode."""
 
-    def __init__(self, path: Path, *, without: frozenset[str] = frozenset()) -> None:
-        """``without``: names of arrays that the data set's own columns hold without loss."""
+    def __init__(self, path: Path, *, without: frozenset[str] = frozenset(), videos: bool = False) -> None:
+        """Open the file.
+
+        Args:
+            path: to be written.
+            without: names of arrays that the data set's own columns hold without loss.
+            videos: keep the mp4 files too, for a format that holds decoded pictures only.
+        """
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-        self._without = without
+        self._without, self._videos = without, videos
 
     def add(self, episode: Episode) -> None:
         """Append an episode."""
-        self._writer.write_table(pa.Table.from_pylist([_row(episode, self._without)], schema=SCHEMA))
+        self._writer.write_table(pa.Table.from_pylist([_row(episode, self._without, self._videos)], schema=SCHEMA))
 
     def close(self) -> None:
         """Complete the file."""
@@ -147,20 +154,22 @@ def count_records(path: Path) -> list[int]:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 
 
-def _row(e: Episode, without: frozenset[str]) -> dict[str, Any]:
+def _row(e: Episode, without: frozenset[str], videos: bool) -> dict[str, Any]:
     arrays: dict[str, NDArray] = {n: getattr(e, n) for n in ARRAYS}
     for kind in POSES:
         arrays.update({f"{kind}/{n}": v for n, v in getattr(e, kind).items()})
     for name, camera in e.cameras.items():
         arrays[f"intrinsics/{name}"], arrays[f"extrinsics/{name}"] = camera.intrinsics, camera.extrinsics
     arrays.update({f"pixels/{name}": v.stats.counts for name, v in e.videos.items()})
+    if videos:
+        arrays.update({f"mp4/{name}": np.frombuffer(v.data, np.uint8) for name, v in e.videos.items()})
     if e.sim_states is not None:
         arrays.update({f"sim_states/{f}": getattr(e.sim_states, f) for f in SimState.FIELDS})
     if e.replay_error is not None:
         arrays["replay_error"] = e.replay_error
     record = {
         "fps": e.fps,
-        "arrays": list(arrays),
+        "arrays": [n for n in arrays if not n.startswith("mp4/")],
         **{kind: list(getattr(e, kind)) for kind in POSES},
         "subtasks": e.subtasks,
         "paraphrases": e.paraphrases,

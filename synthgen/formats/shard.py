@@ -20,12 +20,28 @@ from synthgen.formats.summary import DatasetStatistics
 class ShardBook:
     """Keeps the books of a shard while it is written; memory holds its rows."""
 
-    def __init__(self, folder: Path, dataset: DatasetSpec, format_name: str, *, without: frozenset[str]) -> None:
-        """``without``: arrays of an episode that the format's own files hold exactly."""
+    def __init__(
+        self,
+        folder: Path,
+        dataset: DatasetSpec,
+        format_name: str,
+        *,
+        without: frozenset[str] | None = None,
+        relative: bool = False,
+    ) -> None:
+        """Open the books.
+
+        Args:
+            folder: the shard's.
+            dataset: what holds for every episode.
+            format_name: the exporter's.
+            without: arrays of an episode that the format's own files hold; None = nothing, not even videos.
+            relative: also count relative action chunks.
+        """
         self._folder = folder
         self.manifest = ShardManifest(format=format_name, dataset=dataset)
-        self._statistics = DatasetStatistics(dataset)
-        self._records = RecordWriter(folder / "records.parquet", without=without)
+        self._statistics = DatasetStatistics(dataset, relative=relative)
+        self._records = RecordWriter(folder / "records.parquet", without=without or frozenset(), videos=without is None)
         self._rows: list[dict[str, Any]] = []
 
     def add(self, episode: Episode, columns: Mapping[str, NDArray], place: Mapping[str, Any]) -> None:

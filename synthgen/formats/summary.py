@@ -13,6 +13,7 @@ from synthgen.core.episode import EncodedVideo, ImageStats
 from synthgen.core.errors import DamagedShardError, UsageError
 from synthgen.core.exporter import DatasetSpec
 from synthgen.formats.features import Feature, frame_features
+from synthgen.formats.relative import RelativeStatistics
 from synthgen.formats.statistics import RunningStatistics, exact
 from synthgen.media.stats import merge, summarize
 
@@ -23,9 +24,14 @@ Statistics = dict[str, dict[str, NDArray]]
 
 
 class DatasetStatistics:
-    """Counts episodes' columns side by side in one wide table, and their pictures' histograms."""
+    """Counts episodes' columns side by side in one wide table, and their pictures' histograms.
 
-    def __init__(self, dataset: DatasetSpec) -> None:
+    Attributes:
+        relative: statistics of relative action chunks, for formats that want them.
+    """
+
+    def __init__(self, dataset: DatasetSpec, *, relative: bool = False) -> None:
+        self.relative = RelativeStatistics(dataset) if relative else None
         self._features = tuple(f for f in frame_features(dataset) if f.name not in RENUMBERED)
         self._columns = RunningStatistics(sum(f.width for f in self._features))
         self._images: dict[str, ImageStats] = {c.name: merge([]) for c in dataset.cameras}
@@ -34,6 +40,8 @@ class DatasetStatistics:
         """Count an episode (values as ``frame_columns`` gives them); returns its own exact statistics by feature."""
         wide = np.concatenate([np.asarray(columns[f.name], float).reshape(-1, f.width) for f in self._features], 1)
         self._columns.add(wide)
+        if self.relative is not None:
+            self.relative.add(columns)
         out = _split(exact(wide), self._features)
         for name in self._images:
             self._images[name] = merge([self._images[name], videos[name].stats])
@@ -54,6 +62,8 @@ class DatasetStatistics:
         if self._features != other._features or set(self._images) != set(other._images):
             raise UsageError("statistics of data sets with different columns cannot be merged")
         self._columns.merge(other._columns)
+        if self.relative is not None and other.relative is not None:
+            self.relative.merge(other.relative)
         for name, stats in other._images.items():
             self._images[name] = merge([self._images[name], stats])
 
@@ -71,6 +81,8 @@ class DatasetStatistics:
         for name, stats in self._images.items():
             arrays[f"pixels/{name}"] = stats.counts
             arrays[f"frames/{name}"] = np.array([stats.frames])
+        if self.relative is not None:
+            arrays |= {f"relative/{k}": v for k, v in self.relative.running.arrays().items()}
         np.savez_compressed(path, **arrays)  # pyright: ignore[reportArgumentType]
 
     @classmethod
@@ -82,18 +94,26 @@ class DatasetStatistics:
         """
         out = cls(dataset)
         try:
-            with np.load(path) as file:
+            with path.open("rb") as opened, np.load(opened) as file:
                 arrays = {k: file[k] for k in file.files}
-            columns = RunningStatistics.from_arrays({k[8:]: v for k, v in arrays.items() if k.startswith("columns/")})
+            columns = _running(arrays, "columns/")
             if columns.mean.shape != out._columns.mean.shape:
                 raise ValueError(f"{columns.mean.size} columns, {out._columns.mean.size} expected")
             out._columns = columns
             out._images = {
                 n: ImageStats(counts=arrays[f"pixels/{n}"], frames=int(arrays[f"frames/{n}"][0])) for n in out._images
             }
+            if "relative/count" in arrays:
+                out.relative = RelativeStatistics(dataset)
+                out.relative.running = _running(arrays, "relative/")
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DamagedShardError(f"{path}: cannot be read: {error}") from error
         return out
+
+
+def _running(arrays: Mapping[str, NDArray], prefix: str) -> RunningStatistics:
+    mine = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return RunningStatistics.from_arrays(mine)
 
 
 def _split(wide: Mapping[str, NDArray], features: tuple[Feature, ...]) -> Statistics:

@@ -14,3 +14,7 @@ class TestLerobot(ExporterTests):
 
 class TestLerobotLanguage(ExporterTests):
     exporter = FORMATS["lerobot-language"]
+
+
+class TestGr00t(ExporterTests):
+    exporter = FORMATS["gr00t"]
