@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,9 @@ def _coacd(vertices: Array, triangles: mesh.Ints) -> list[Array]:
 
 def _load(file: Path) -> list[Array] | None:
     try:
-        with np.load(file) as data:
+        with file.open("rb") as stream, np.load(stream) as data:
             return [data[name] for name in sorted(data.files)]
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None  # absent or damaged: worked out anew
 
 
