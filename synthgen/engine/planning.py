@@ -15,8 +15,8 @@ from synthgen.core.errors import UsageError
 from synthgen.core.plan import Cell, RunPlan
 from synthgen.core.project import Project, pick
 from synthgen.engine.sources import FAKE, known_exporters
+from synthgen.sim.registry import simulators
 
-SIMULATORS = ("mujoco", FAKE)
 LARGEST_SHARD = 64
 SMALLEST_PICTURE, LARGEST_PICTURE = 16, 4096
 
@@ -55,8 +55,8 @@ def make_plan(request: Request) -> RunPlan:
         SceneError, AssetError: the scene or a robot's assets cannot be had.
     """
     _check_numbers(request)
-    if request.simulator not in SIMULATORS:
-        pick("simulator", request.simulator, dict.fromkeys(SIMULATORS))
+    if request.simulator != FAKE:
+        pick("simulator", request.simulator, simulators())
     formats = {
         name: pick("format", name, known_exporters(request.project, request.simulator)) for name in request.formats
     }

@@ -24,7 +24,7 @@ _CPU = {
     "close": 10.0,
 }
 _KIT = _CPU | {"cold": 3600.0, "boot": 900.0, "reset": 300.0, "step": 120.0, "render": 300.0, "close": 60.0}
-DEADLINES: Mapping[str, Mapping[str, float]] = {"mujoco": _CPU, "fake": _CPU, "isaac": _KIT, "newton": _KIT}
+DEADLINES: Mapping[str, Mapping[str, float]] = {"mujoco": _CPU, "fake": _CPU, "isaacsim": _KIT, "newton": _KIT}
 
 
 @dataclass(frozen=True, kw_only=True)
