@@ -23,6 +23,7 @@ class IsaacTests(SimulatorTests):
     """The kitchen with its drawer, and Franka."""
 
     engine = ""
+    near_ratio = 0.01  # float32, and each environment has its own origin in the world
 
     def simulator(self) -> IsaacSimulator:
         return IsaacSimulator(self.engine)
