@@ -13,6 +13,7 @@ from synthgen.core.spec import EpisodeSpec
 from synthgen.core.task import Task
 from synthgen.core.world import World
 from synthgen.episode.attempt import Attempt
+from synthgen.episode.kinematics import continuous
 from synthgen.episode.render import Rendered, rows
 from synthgen.episode.rig import Rig
 from synthgen.episode.sample_json import sample_to_json
@@ -28,6 +29,8 @@ def assemble(attempt: Attempt, rig: Rig, rendered: Rendered, fingerprint: Mappin
     # Constants are joints that do not exist: their position is written, their velocity is none.
     velocity = embodiment.to_dataset(states.joint_velocity[:, :driven])
     velocity[:, [j in embodiment.constants for j in embodiment.dataset_joints]] = 0.0
+    # Measured and commanded in one go: most of the cost is per call.
+    grasps = observer.eef_poses(np.concatenate([states.joint_position, commanded]))
     instruction, paraphrases = choose_instruction(rig.task, attempt.world, attempt.spec)
     done = np.zeros(length, bool)
     done[-1] = True
@@ -37,8 +40,8 @@ def assemble(attempt: Attempt, rig: Rig, rendered: Rendered, fingerprint: Mappin
         state=embodiment.to_dataset(states.joint_position[:, :driven]).astype(np.float32),
         action=attempt.action,
         velocity=velocity.astype(np.float32),
-        eef_pose=_float32(observer.eef_poses(states.joint_position)),
-        eef_target=_float32(observer.eef_poses(commanded)),
+        eef_pose={name: _smooth(p[:length]) for name, p in grasps.items()},
+        eef_target={name: _smooth(p[length:]) for name, p in grasps.items()},
         object_pose=_float32(observer.object_poses(states, attempt.sample)),
         receptacle_pose=_float32(observer.receptacle_poses(states, attempt.sample)),
         base_pose=observer.base.vector(),
@@ -66,6 +69,10 @@ def choose_instruction(task: Task, world: World, spec: EpisodeSpec) -> tuple[str
     sentences = list(task.instructions(world))
     chosen = int(spec.rng("language").integers(len(sentences)))
     return sentences[chosen], tuple(s for i, s in enumerate(sentences) if i != chosen)
+
+
+def _smooth(poses: Array) -> np.ndarray:
+    return np.concatenate([poses[:, :3], continuous(poses[:, 3:])], -1).astype(np.float32)
 
 
 def _float32(poses: Mapping[str, Array]) -> dict[str, np.ndarray]:

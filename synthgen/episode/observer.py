@@ -17,6 +17,7 @@ from synthgen.core.sample import SceneSample
 from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import SimState, StateLayout
 from synthgen.core.world import ObjectState, ReceptacleState, World
+from synthgen.episode.kinematics import SiteKinematics
 
 # Hands nearer than this to an object touch it, metres: engines disagree about soft contacts by less.
 TOUCH_DISTANCE = 0.001
@@ -48,7 +49,11 @@ class Observer:
         self._free_rows, self._free_qpos = np.array(list(free), int), np.array(list(free.values()), int)[:, None]
         self._free_qpos = self._free_qpos + np.arange(7)
         self._placed_rows, self._mocap = np.array(list(placed), int), np.array(list(placed.values()), int)
-        self._sites = {e.name: self._id(mujoco.mjtObj.mjOBJ_SITE, e.site, "site") for e in embodiment.end_effectors}
+        columns = {name: i for i, name in enumerate(embodiment.joints)}
+        self._kinematics = {
+            e.name: SiteKinematics(model, self._id(mujoco.mjtObj.mjOBJ_SITE, e.site, "site"), columns, base=base)
+            for e in embodiment.end_effectors
+        }
         self._hand_of, self._object_of = self._mask_contacts()
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
@@ -88,7 +93,7 @@ class Observer:
             receptacles=receptacles,
             joints=state.joint_position[env].copy(),
             targets=np.array(targets, float),
-            touching=self.touching(state, env) & {(e, o) for e in self._sites for o in objects},
+            touching=self.touching(state, env) & {(e, o) for e in self._kinematics for o in objects},
             surface_height=self._surface,
         )
 
@@ -123,24 +128,9 @@ class Observer:
     def eef_poses(self, joints: Array) -> dict[str, Array]:
         """Grasp frames in the robot's base frame: simulated joints (T, J) -> by end effector (T, 7) x y z w x y z.
 
-        Quaternions are continuous along T and start with w >= 0.
+        The signs of the quaternions are arbitrary, see ``continuous``.
         """
-        steps = len(joints)
-        ids = list(self._sites.values())
-        positions = np.empty((steps, len(ids), 3))
-        rotations = np.empty((steps, len(ids), 9))
-        model, data, kinematics = self._model, self._data, self._mujoco.mj_kinematics
-        qpos, xpos, xmat, where = data.qpos, data.site_xpos, data.site_xmat, self._joint_qpos
-        for t in range(steps):
-            qpos[where] = joints[t]
-            kinematics(model, data)
-            positions[t] = xpos[ids]
-            rotations[t] = xmat[ids]
-        inverse = self.base.inverse().matrix()
-        positions = positions @ inverse[:3, :3].T + inverse[:3, 3]
-        rotations = inverse[:3, :3] @ rotations.reshape(steps, -1, 3, 3)
-        quats = _continuous(_quats(rotations))
-        return {name: np.concatenate([positions[:, k], quats[:, k]], -1) for k, name in enumerate(self._sites)}
+        return {name: site(joints) for name, site in self._kinematics.items()}
 
     def receptacle_poses(self, states: SimState, sample: SceneSample) -> dict[str, Array]:
         """Inner floor frames in the world of the active receptacles: by name (T, 7)."""
@@ -237,31 +227,3 @@ class Observer:
 
 def _pose(vector: Array) -> Pose:
     return Pose(position=vector[:3].copy(), orientation=vector[3:].copy())
-
-
-def _quats(rotations: Array) -> Array:
-    """Rotation matrices (..., 3, 3) -> unit quaternions (..., 4), Bar-Itzhack's symmetric form by Shepperd's choice."""
-    m = rotations
-    d0, d1, d2 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    k = np.stack([1 + d0 + d1 + d2, 1 + d0 - d1 - d2, 1 - d0 + d1 - d2, 1 - d0 - d1 + d2], -1)
-    a, b, c = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
-    d, e, f = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    # Row i is 4 q_i times the quaternion; the row of the largest q_i is the well-conditioned one.
-    rows = np.stack(
-        [
-            np.stack([k[..., 0], a, b, c], -1),
-            np.stack([a, k[..., 1], d, e], -1),
-            np.stack([b, d, k[..., 2], f], -1),
-            np.stack([c, e, f, k[..., 3]], -1),
-        ],
-        -2,
-    )
-    best = np.take_along_axis(rows, k.argmax(-1)[..., None, None], -2)[..., 0, :]
-    return best / np.linalg.norm(best, axis=-1, keepdims=True)
-
-
-def _continuous(quats: Array) -> Array:
-    """Choose signs along the first axis (T, ..., 4) so that neighbours are close, the first with w >= 0."""
-    turns = np.where((quats[1:] * quats[:-1]).sum(-1) < 0, -1.0, 1.0)
-    first = np.where(quats[:1, ..., 0] < 0, -1.0, 1.0)
-    return quats * np.cumprod(np.concatenate([first, turns]), axis=0)[..., None]
