@@ -19,12 +19,13 @@ from synthgen.embodiments import build as b
 from synthgen.embodiments import g1_hand as hand
 
 # ---- to tune -------------------------------------------------------------------------------------------------------
-# Standing 15 cm behind the table's near edge; the model's origin (its soles) 0.87 m below the surface, which puts the
-# pelvis 11.5 cm below it: the elbow barely bends past level, so a lower table does not work.
-BASE = Pose.of((-0.15, 0.0, -0.87))
+# Standing 15 cm behind the table's near edge; the model's origin (its soles) 0.83 m below the surface, which puts the
+# pelvis 7.5 cm below it: the elbow barely bends past level, so carrying something over a bin's rim needs the height.
+BASE = Pose.of((-0.15, 0.0, -0.83))
 WAIST_HOME = 0.0
-# Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it.
-ARM_HOME = (0.28, -1.03, -0.65, 0.0, 0.84)
+# Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it. At home the hands stay clear of
+# where objects are put (x > 0.17, |y| < 0.34 from the table's near edge).
+ARM_HOME = (0.48, -0.99, -0.79, -0.13, 0.91)
 ARM_REST = (0.2, -0.2, 0.0, 0.0, 0.0)
 WEIGHTS = (0.6, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=1000.0, kv=60.0)

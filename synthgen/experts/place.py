@@ -14,7 +14,6 @@ from synthgen.core.world import World
 from synthgen.experts.arm import Arm
 from synthgen.experts.collision import place_body
 from synthgen.experts.grasps import Grasp, solid_of
-from synthgen.experts.ik import Solution
 from synthgen.experts.motion import Motion
 from synthgen.experts.skills import Place
 from synthgen.experts.timing import Curve
@@ -28,8 +27,14 @@ TIGHT = 0.002
 # An object is not let fall from higher than this above the floor, metres.
 HIGHEST_DROP = 0.14
 # Turns of the hand about z that are tried when the first does not get deep, radians.
-TURNS = (0.0, 0.8, -0.8, 1.6, -1.6)
+TURNS = (0.8, -0.8, 1.6, -1.6)
+# Places beside the middle that are tried, as a part of the free room there.
+AROUND = 0.6
+# Ways to put it down for which another path is searched.
+DETOURS = 4
 NEAR = (0.012, 0.15)
+# Drawing back need not be exact, and begins in contact: metres, radians; metres.
+BACK, LOOSE = (0.02, 0.4), -0.004
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,14 +62,8 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     opening = _opening(motion, arm, grip.grasp, knots[-1], skill.object)
     motion.look((yield motion.segment(arm, "release", "open", hand_rows=motion.hand_rows(arm, opening, settle=0.1))))
     motion.grip = None
-    body = motion.world.objects[skill.object].prop.body
-    planner.ignore(body)
-    back = _draw_back(motion, arm, grip.grasp)
-    home = planner.home[arm.columns]
-    knots = [motion.arm_targets(arm), *back, home]
-    way = planner.curve(arm, knots, clearance=0.0)
-    if way is None:
-        way = planner.detour(arm, knots, rng=motion.rng, leg=len(back), clearance=0.0)
+    planner.ignore(motion.world.objects[skill.object].prop.body)
+    way = _way_home(motion, arm, grip.grasp, knots)
     if way is None:
         raise EpisodeFailure("no_path", f"away from {skill.into}")
     rows = motion.arm_rows(arm, way)
@@ -85,24 +84,29 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
     tool = rotation.T @ (state.center - position)
     planner.hold(arm, state.prop.body, motion.world.joints[arm.columns])
     planner.set_driven(motion.targets)
-    plans = []
-    for plan in place_plans(motion, arm, rotation=rotation, tool=tool, seed=now, name=skill.object, into=skill.into):
-        plans.append(plan)
+    plans = place_plans(motion, arm, rotation=rotation, tool=tool, seed=now, name=skill.object, into=skill.into)
+    found: list[PlacePlan] = []
+    for plan in plans:
+        # Deep enough: no need to look for a better one, if the way is free.
         if plan.short < STEP:
-            break
-    plans.sort(key=lambda p: p.short)
+            curve = planner.curve(arm, [now, *plan.knots], clearance=TIGHT, held_clearance=0.0)
+            if curve is not None:
+                planner.collisions.hold(None)
+                return plan.knots, curve
+        found.append(plan)
+    found.sort(key=lambda p: p.short)
     ways = (
         lambda knots: planner.curve(arm, knots, clearance=TIGHT, held_clearance=0.0),
         lambda knots: planner.detour(arm, knots, rng=motion.rng, clearance=TIGHT, held_clearance=0.0),
     )
     for way in ways:
-        for plan in plans:
+        for plan in found[:DETOURS]:
             curve = way([now, *plan.knots])
             if curve is not None:
                 planner.collisions.hold(None)
                 return plan.knots, curve
     planner.collisions.hold(None)
-    raise EpisodeFailure("no_path" if plans else "unreachable", f"{skill.object} to {skill.into}")
+    raise EpisodeFailure("no_path" if found else "unreachable", f"{skill.object} to {skill.into}")
 
 
 def place_plans(
@@ -121,19 +125,20 @@ def place_plans(
     planner = motion.planner
     receptacle = motion.world.receptacles[into]
     solid = solid_of(motion.world.objects[name])
-    floor = receptacle.frame.position + np.array([0.0, 0.0, solid.half_height + OVER_FLOOR])
-    over = floor + np.array([0.0, 0.0, receptacle.receptacle.height + OVER_RIM])
-    for turn in TURNS:
+    rise = receptacle.receptacle.height + OVER_RIM
+    for spot, turn in _spots(motion, name, into):
+        floor = spot + np.array([0.0, 0.0, solid.half_height + OVER_FLOOR])
         c, s = np.cos(turn), np.sin(turn)
         wanted = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ rotation
-        # Turned hands are asked for exactly; the first takes whatever yaw comes easily.
+        # Turned hands are asked for exactly; the others take whatever yaw comes easily.
         free = turn == 0.0
+        over = floor + np.array([0.0, 0.0, rise])
         above = planner.solve(arm, seed, over, wanted, tool=tool, free_yaw=free, posture=0.03, iterations=50)
         if not above.within(*NEAR) or planner.collides(arm, above.q, clearance=TIGHT):
             continue
-        knots, short = [above.q], float(over[2] - floor[2])
+        knots, short = [above.q], rise
         _, wanted = planner.grasp_frame(arm, above.q)
-        for height in _heights(short):
+        for height in _heights(rise):
             down = planner.solve(
                 arm, knots[-1], floor + np.array([0.0, 0.0, height]), wanted, tool=tool, free_yaw=free, iterations=15
             )
@@ -143,6 +148,19 @@ def place_plans(
             short = height
         if short <= HIGHEST_DROP:
             yield PlacePlan(knots=tuple(knots), short=short)
+
+
+def _spots(motion: Motion, name: str, into: str) -> Iterator[tuple[Array, float]]:
+    """Where on the receptacle's floor (3,), world, metres, and turned by how much: the middle first, then around it."""
+    state = motion.world.receptacles[into]
+    prop = motion.world.objects[name].prop
+    foot = float(np.hypot(prop.extents[0], prop.extents[1])) / 2
+    yield state.frame.position, 0.0
+    aside = [AROUND * max(0.0, h - foot) for h in state.receptacle.half_extents]
+    for x, y in ((0.0, -1.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 0.0)):
+        yield state.frame.apply(np.array([x * aside[0], y * aside[1], 0.0])), 0.0
+    for turn in TURNS:
+        yield state.frame.position, turn
 
 
 def _heights(top: float) -> list[float]:
@@ -180,19 +198,38 @@ def _opening(motion: Motion, arm: Arm, grasp: Grasp, q: Array, name: str) -> Arr
     return opening
 
 
-def _draw_back(motion: Motion, arm: Arm, grasp: Grasp) -> list[Array]:
-    """Configurations that bring the open hand straight off the object."""
+def _way_home(motion: Motion, arm: Arm, grasp: Grasp, lowered: tuple[Array, ...]) -> Curve | None:
+    """From the opened hand to the home pose: straight off the object, then home, around things if need be."""
+    planner, home, now = motion.planner, motion.planner.home[arm.columns], motion.arm_targets(arm)
+    ways = [[now, *back, home] for back in _ways_back(motion, arm, grasp, lowered)]
+    for knots in ways:
+        curve = planner.curve(arm, knots, clearance=LOOSE)
+        if curve is not None:
+            return curve
+    for knots in ways:
+        curve = planner.detour(arm, knots, rng=motion.rng, leg=len(knots) - 2, clearance=LOOSE)
+        if curve is not None:
+            return curve
+    return None
+
+
+def _ways_back(motion: Motion, arm: Arm, grasp: Grasp, lowered: tuple[Array, ...]) -> list[list[Array]]:
+    """Ways (configurations (n,) each) that bring the open hand off the object: as it came, or straight up."""
     planner, q = motion.planner, motion.arm_targets(arm)
     position, rotation = planner.grasp_frame(arm, q)
-    out: list[Array] = []
+    off, up = rotation @ grasp.back_off, np.array([0.0, 0.0, 1.0])
+    moves = [[0.5 * off, off]]
     if grasp.encloses:
-        off = rotation @ grasp.back_off
-        steps = [0.5 * off + np.array([0.0, 0.0, 0.03]), off + np.array([0.0, 0.0, 0.09])]
-    else:
-        steps = [rotation @ grasp.back_off * 0.5, rotation @ grasp.back_off]
-    seed = q
-    for step in steps:
-        found: Solution = planner.solve(arm, seed, position + step, rotation, free_yaw=grasp.free_yaw, iterations=15)
-        seed = found.q
-        out.append(found.q)
-    return out
+        moves = [[0.5 * off + 0.03 * up, off + 0.09 * up], [0.6 * off, 0.6 * off + 0.1 * up], [0.2 * off + 0.12 * up]]
+    out = []
+    for steps in moves:
+        way, seed = [], q
+        for step in steps:
+            found = planner.solve(arm, seed, position + step, rotation, free_yaw=grasp.free_yaw, iterations=20)
+            if not found.within(*BACK):
+                break
+            seed = found.q
+            way.append(seed)
+        else:
+            out.append(way)
+    return [*out, list(lowered[-2::-1])]
