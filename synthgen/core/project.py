@@ -89,7 +89,8 @@ class Project:
                 raise UsageError(
                     f"{path}: defines no {attribute!r}", remedy=f"bind an instance to the module's name {attribute!r}"
                 )
-            for one in thing if isinstance(thing, tuple) else (thing,):
+            several: tuple[Any, ...] = thing if isinstance(thing, tuple) else (thing,)
+            for one in several:
                 found.setdefault(one.name, one)
         for point in entry_points(group=f"synthgen.{kind}"):
             if point.name not in found:
