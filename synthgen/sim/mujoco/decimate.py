@@ -174,7 +174,7 @@ def _files_by_name(names: set[str], folders: Iterable[Path]) -> dict[str, list[P
 def _read(path: Path, names: list[str]) -> dict[str, Triangles] | None:
     """The cached meshes, or None where there are none or the file is damaged."""
     try:
-        with np.load(path) as data:
+        with path.open("rb") as file, np.load(file) as data:
             return {n: (data[f"{i}.vertices"], data[f"{i}.triangles"]) for i, n in enumerate(names)}
     except FileNotFoundError:
         return None

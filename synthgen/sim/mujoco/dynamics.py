@@ -44,7 +44,11 @@ class SampleDynamics:
     )
 
     def __init__(self, model: mujoco.MjModel, scene: SceneSpec) -> None:
-        self._scene = scene
+        for joint in scene.joints:
+            # A spring that creeps towards its target must not fall asleep on the way.
+            tree = model.body_treeid[model.body(joint.child).id]
+            if tree >= 0:
+                model.tree_sleep_policy[tree] = int(mujoco.mjtSleepPolicy.mjSLEEP_NEVER)
         self._compiled = {name: getattr(model, name).copy() for name in self._ARRAYS}
         self._scratch = mujoco.MjData(model)
 

@@ -56,6 +56,10 @@ def build_model(
     robot = build_robot(embodiment, root_of, pose=mount_pose(scene) @ embodiment.base, purpose=purpose)
     robot.modelname = f"{embodiment.name} in {scene.source.name}"
     _set_options(robot, embodiment.timestep if timestep is None else timestep)
+    if purpose == "physics":
+        # Bodies at rest cost nothing until something touches them. (What actuators move never sleeps.) Not where
+        # poses are set by hand: MuJoCo leaves out of its kinematics what sleeps or never moves.
+        robot.option.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
     robot.option.gravity = scene.gravity
     if purpose == "visual" and faces is not None:
         decimate_robot(robot, faces=faces, folders=[Path(root_of(pack)) for pack in embodiment.packs])
@@ -81,7 +85,5 @@ def _set_options(spec: mujoco.MjSpec, timestep: float) -> None:
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = 10.0
-    # Bodies at rest cost nothing until something touches them. (Trees with actuators never sleep.)
-    option.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
     # A diverged state must stay visible as such instead of jumping back to the start.
     option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
