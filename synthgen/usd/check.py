@@ -12,7 +12,7 @@ from synthgen.core.scene import ObjectProp, ObjectSlot, Receptacle, SceneSpec
 from synthgen.core.task import Needs
 from synthgen.usd import layout, stage
 from synthgen.usd.load import load_scene
-from synthgen.usd.problems import ERROR, SEVERITY, Problem, problem
+from synthgen.usd.problems import ERROR, Problem, make, problem
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,8 +37,7 @@ def examine(path: str | Path) -> Examination:
             return Examination(scene=None, problems=tuple(broken))
         scene = load_scene(file)
     except SceneError as error:
-        found = Problem(severity="error", code="unreadable", path="", message=error.message, remedy=error.remedy)
-        return Examination(scene=None, problems=(found,))
+        return Examination(scene=None, problems=(make("unreadable", "", error.message, error.remedy),))
     found = [problem(w) for w in scene.warnings] + _checks(scene)
     return Examination(scene=scene, problems=tuple(sorted(found, key=lambda p: p.severity != ERROR)))
 
@@ -93,10 +92,10 @@ def _checks(scene: SceneSpec) -> list[Problem]:
 def _absences(scene: SceneSpec) -> list[Problem]:
     found: list[Problem] = []
     if not scene.mounts:
-        found.append(_make("no-mount", "", "a robot has nowhere to stand", "apply SynthgenMountAPI to an Xform"))
+        found.append(make("no-mount", "", "a robot has nowhere to stand", "apply SynthgenMountAPI to an Xform"))
     if len(scene.mounts) > 1:
         found.append(
-            _make("several-mounts", scene.mounts[1].path, f"only {scene.mounts[0].path} is used", "keep one mount")
+            make("several-mounts", scene.mounts[1].path, f"only {scene.mounts[0].path} is used", "keep one mount")
         )
     for things, code, what, schema in (
         (scene.objects, "no-object", "nothing to handle", "SynthgenObjectAPI to a rigid body"),
@@ -105,11 +104,11 @@ def _absences(scene: SceneSpec) -> list[Problem]:
         (scene.slots, "no-slot", "nothing says what an episode contains", "SynthgenSlotAPI to a Scope"),
     ):
         if not things:
-            found.append(_make(code, "", what, f"apply {schema}"))
+            found.append(make(code, "", what, f"apply {schema}"))
     if not scene.cameras:
-        found.append(_make("no-camera", "", "only the robot's cameras can be recorded", "add a Camera"))
+        found.append(make("no-camera", "", "only the robot's cameras can be recorded", "add a Camera"))
     if not scene.lights:
-        found.append(_make("no-light", "", "the stage has no light; a plain one is used", "add a DomeLight"))
+        found.append(make("no-light", "", "the stage has no light; a plain one is used", "add a DomeLight"))
     return found
 
 
@@ -117,7 +116,7 @@ def _slot(scene: SceneSpec, slot: ObjectSlot) -> list[Problem]:
     placed = _placed(scene, slot)
     if placed and not slot.regions:
         return [
-            _make("slot-invalid", slot.name, f"slot {slot.name!r} has no region", "author synthgen:slot:regions on it")
+            make("slot-invalid", slot.name, f"slot {slot.name!r} has no region", "author synthgen:slot:regions on it")
         ]
     found: list[Problem] = []
     for region in (scene.regions[r] for r in slot.regions):
@@ -125,7 +124,7 @@ def _slot(scene: SceneSpec, slot: ObjectSlot) -> list[Problem]:
         if big:
             size = " x ".join(f"{2000 * h:.0f}" for h in region.half_extents)
             found.append(
-                _make(
+                make(
                     "region-too-small",
                     region.path,
                     f"{', '.join(big)} of slot {slot.name!r} does not fit its {size} mm",
@@ -137,7 +136,7 @@ def _slot(scene: SceneSpec, slot: ObjectSlot) -> list[Problem]:
     if same and slot.role != "distractor":
         pairs = ", ".join(f"{a} and {b}" for b, a in same)
         found.append(
-            _make(
+            make(
                 "slot-indistinct",
                 slot.name,
                 f"nothing tells {pairs} apart, so they are never in one episode together",
@@ -155,7 +154,7 @@ def _receptacles(scene: SceneSpec) -> list[Problem]:
         if props and not any(layout.fits(p, receptacle) for p in props):
             floor = " x ".join(f"{2000 * h:.0f}" for h in receptacle.half_extents)
             found.append(
-                _make(
+                make(
                     "receptacle-too-small",
                     receptacle.path,
                     f"its inner floor of {floor} mm takes none of the objects",
@@ -178,8 +177,3 @@ def _has_room(scene: SceneSpec, name: str, half: tuple[float, float]) -> bool:
 
 def _alike(a: ObjectProp | Receptacle, b: ObjectProp | Receptacle) -> bool:
     return layout.ambiguous(a, b) and layout.ambiguous(b, a)
-
-
-def _make(code: str, path: str, message: str, remedy: str) -> Problem:
-    severity = "error" if SEVERITY[code] == ERROR else "warning"
-    return Problem(severity=severity, code=code, path=path, message=message, remedy=remedy)

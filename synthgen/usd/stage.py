@@ -11,7 +11,7 @@ from pxr import Tf, Usd, UsdUtils
 
 from synthgen.core.errors import SceneError
 from synthgen.usd import schemas
-from synthgen.usd.problems import Problem
+from synthgen.usd.problems import Problem, make
 
 EXTENSIONS = (".usd", ".usda", ".usdc", ".usdz")
 
@@ -77,10 +77,5 @@ def unpacked(resolved: str, cache: Path) -> Path:
 def _composition_problem(error: object) -> Problem:
     site = getattr(error, "rootSite", None)
     where = str(site.path) if site is not None else ""
-    return Problem(
-        severity="error",
-        code="missing-reference",
-        path=where,
-        message=" ".join(str(error).split()),
-        remedy="put the file where the reference points, or mend or remove the reference",
-    )
+    remedy = "put the file where the reference points, or mend or remove the reference"
+    return make("missing-reference", where, " ".join(str(error).split()), remedy)
