@@ -29,10 +29,14 @@ class Pipeline:
         dataset: what ``dataset()`` answers.
         entropy: the plan's seed.
         max_attempts: attempts at a slot before the caller must decide.
+
+    Attributes:
+        simulator, embodiment: the rig's.
     """
 
     def __init__(self, rig: Rig, *, render: RenderPlan, dataset: DatasetSpec, entropy: int, max_attempts: int) -> None:
         self._rig, self._render, self._dataset = rig, render, dataset
+        self.simulator, self.embodiment = rig.simulator, rig.embodiment
         self._entropy, self._max_attempts = entropy, max_attempts
         self._fingerprint = fingerprint(rig.simulator.info())
         held = ceil(PATIENCE_SECONDS * rig.fps) + 2 * max(1, ceil(rig.task.dwell * rig.fps)) + 2

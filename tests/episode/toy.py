@@ -260,7 +260,7 @@ def carry(world: World, x: float) -> Generator[Segment, World, None]:
 
 
 def pipeline(num_envs: int = 1, *, program=expert, cameras=("front",), attempts: int = 4, task=None, **sim) -> Pipeline:
-    """A pipeline on the toy world; ``.simulator`` is added for the tests to look at."""
+    """A pipeline on the toy world."""
     import mujoco
 
     task = task or ToyTask()
@@ -291,6 +291,4 @@ def pipeline(num_envs: int = 1, *, program=expert, cameras=("front",), attempts:
         licence="",
     )
     plan = RenderPlan(cameras=cameras, width=32, height=32)
-    made = Pipeline(rig, render=plan, dataset=dataset, entropy=7, max_attempts=attempts)
-    made.simulator = simulator  # pyright: ignore[reportAttributeAccessIssue]
-    return made
+    return Pipeline(rig, render=plan, dataset=dataset, entropy=7, max_attempts=attempts)
