@@ -34,19 +34,27 @@ class LinesView:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._last = 0.0
+        self._unsaid: Progress | None = None
 
     def progress(self, progress: Progress) -> None:
         """See ``View``."""
+        self._unsaid = progress
         if time.monotonic() - self._last >= EVERY:
             self._last = time.monotonic()
-            self._write({"event": "progress", **progress.to_json()})
+            self._flush()
 
     def say(self, event: str, message: str, **fields: Any) -> None:
         """See ``View``."""
         self._write({"event": event, "message": message, **fields})
 
     def close(self) -> None:
-        """Nothing to put back."""
+        """Say the last progress, if it was held back."""
+        self._flush()
+
+    def _flush(self) -> None:
+        progress, self._unsaid = self._unsaid, None
+        if progress is not None:
+            self._write({"event": "progress", **progress.to_json()})
 
     def _write(self, line: dict[str, Any]) -> None:
         print(json.dumps({"time": round(time.time(), 3), **line}), file=self._stream, flush=True)

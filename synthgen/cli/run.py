@@ -159,7 +159,10 @@ def execute(job: Job, store: RunStore, *, workers: int, address: str | None, as_
         raise type(error)(error.message, remedy="; ".join(filter(None, (error.remedy, resume)))) from error
     finally:
         view.close()
-    finish(job, store, as_json=as_json)
+    try:
+        finish(job, store, as_json=as_json)
+    except KeyboardInterrupt:
+        raise IncompleteRunError("stopped while the data sets were put together", remedy=resume) from None
 
 
 def resume_command(job: Job, workers: int) -> str:

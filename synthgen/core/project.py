@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from synthgen.core.errors import UsageError
 
@@ -89,7 +89,7 @@ class Project:
                 raise UsageError(
                     f"{path}: defines no {attribute!r}", remedy=f"bind an instance to the module's name {attribute!r}"
                 )
-            several: tuple[Any, ...] = thing if isinstance(thing, tuple) else (thing,)
+            several = cast("tuple[Any, ...]", thing if isinstance(thing, tuple) else (thing,))
             for one in several:
                 found.setdefault(one.name, one)
         for point in entry_points(group=f"synthgen.{kind}"):

@@ -119,6 +119,7 @@ class Driver:
                 for event in self._pool.wait(TICK):
                     self._handle(event)
                 self.tick()
+            self._show()
         except KeyboardInterrupt:
             self._pool.stop()
             raise IncompleteRunError("stopped at once") from None
@@ -140,12 +141,15 @@ class Driver:
             self._draining = True
             self._view.say("draining", "finishing the episodes under way (Ctrl-C again stops at once)")
             self._pool.drain()
-        self._view.progress(self._tracker.update(self._pool.snapshots(), self._waiting))
+        self._show()
         boots, failed = self._tracker.boots, self._tracker.failed_boots
         if boots >= BOOTS_TO_JUDGE and failed > FAILED_BOOTS * boots:
             raise IncompleteRunError(
                 f"{failed} of {boots} simulators failed to start", remedy=f"look into {self._store.root / 'logs'}"
             )
+
+    def _show(self) -> None:
+        self._view.progress(self._tracker.update(self._pool.snapshots(), self._waiting))
 
     def _finished(self) -> bool:
         if self._schedule.in_flight:

@@ -57,9 +57,8 @@ def make_plan(request: Request) -> RunPlan:
     _check_numbers(request)
     if request.simulator != FAKE:
         pick("simulator", request.simulator, simulators())
-    formats = {
-        name: pick("format", name, known_exporters(request.project, request.simulator)) for name in request.formats
-    }
+    known = known_exporters(request.project, request.simulator, needed=request.formats)
+    formats = {name: pick("format", name, known) for name in request.formats}
     if not formats:
         raise UsageError("--formats is empty", remedy="give at least one format")
     if request.simulator == FAKE:

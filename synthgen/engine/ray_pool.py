@@ -24,6 +24,8 @@ QUIET = {
     "RAY_SCHEDULER_EVENTS": "0",
     "RAY_LOG_TO_STDERR": "0",
 }
+# Makes Ray take 127.0.0.1 for this node's address; it must be set before Ray is imported.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 OBJECT_STORE = 80 << 20  # bytes; only kilobytes ever go through it
 POLL_EVERY = 1.0
 
@@ -41,8 +43,9 @@ class WorkerActor:
         return {"node": socket.gethostname(), "pid": os.getpid()}
 
     def run_shard(self, shard: dict[str, Any], alone: bool) -> dict[str, Any]:
-        """See ``Supervisor.run_shard``."""
-        return self._supervisor.run_shard(Shard(**shard), alone=alone)
+        """See ``Supervisor.run_shard``; with a snapshot, so that the last word of a worker is never missed."""
+        result = self._supervisor.run_shard(Shard(**shard), alone=alone)
+        return result | {"snapshot": self._supervisor.snapshot()}
 
     def snapshot(self) -> dict[str, Any]:
         """See ``Supervisor.snapshot``."""
@@ -102,6 +105,8 @@ class RayPool:
             except self._ray.exceptions.RayActorError as error:
                 events.append(PoolEvent(kind="lost", worker=worker, result={"message": _first_line(error)}))
                 continue
+            if what == "shard":
+                self._seen[worker] = result.pop("snapshot")
             events.append(PoolEvent(kind="ready" if what == "ready" else "ended", worker=worker, result=result))
         return events
 
@@ -149,7 +154,7 @@ class RayPool:
         return int(min(*room, 1 << 30))
 
     def _connect(self) -> None:
-        for name, value in QUIET.items():
+        for name, value in (QUIET if self._address else QUIET | LOOPBACK).items():
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,7 +163,7 @@ class RayPool:
             if ray.is_initialized():
                 return
             self._mine = True
-            local = {"_node_ip_address": "127.0.0.1", "object_store_memory": OBJECT_STORE, "include_dashboard": False}
+            local = {"object_store_memory": OBJECT_STORE, "include_dashboard": False}
             try:
                 ray.init(
                     address=self._address or "local",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,20 @@ def open_source(
     return real(plan, task, embodiment, project=project, asset_root=asset_root, num_envs=num_envs)
 
 
-def known_exporters(project: Project, simulator: str) -> dict[str, Any]:
-    """Every exporter by name; with the fake simulator also the tiny one of the tests.
+def known_exporters(project: Project, simulator: str, *, needed: Collection[str]) -> dict[str, Any]:
+    """Exporters by name, at least the ``needed`` ones that exist; with the fake simulator the tests' tiny one, too.
 
     Raises:
         UsageError: an exporter file cannot be imported.
     """
-    known = project.load("exporters", "exporter")
+    known: dict[str, Any] = {}
     if simulator == FAKE:
         from synthgen.testing.tiny_exporter import exporter
 
-        known.setdefault(exporter.name, exporter)
-    return known
+        known[exporter.name] = exporter
+    if set(needed) <= known.keys():
+        return known
+    return project.load("exporters", "exporter", needed=set(needed) - known.keys()) | known
 
 
 def exporters_of(plan: RunPlan, project: Project) -> dict[str, Exporter]:
@@ -50,5 +53,5 @@ def exporters_of(plan: RunPlan, project: Project) -> dict[str, Exporter]:
     Raises:
         UsageError: an unknown format.
     """
-    known = known_exporters(project, plan.simulator)
+    known = known_exporters(project, plan.simulator, needed=plan.formats)
     return {name: pick("format", name, known) for name in plan.formats}
