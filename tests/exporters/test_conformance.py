@@ -18,3 +18,11 @@ class TestLerobotLanguage(ExporterTests):
 
 class TestGr00t(ExporterTests):
     exporter = FORMATS["gr00t"]
+
+
+class TestRobomimic(ExporterTests):
+    exporter = FORMATS["robomimic"]
+
+
+class TestIsaacLab(ExporterTests):
+    exporter = FORMATS["isaaclab"]
