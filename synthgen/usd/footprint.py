@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,10 @@ class Footprint:
             return self.half
         c, s = abs(np.cos(self.yaw)), abs(np.sin(self.yaw))
         return np.array([c * self.half[0] + s * self.half[1], s * self.half[0] + c * self.half[1]])
+
+    def radius(self) -> float:
+        """Of the circle round it, metres."""
+        return float(self.half[0]) if self.disc else math.hypot(self.half[0], self.half[1])
 
     def axes(self) -> Array:
         """(2, 2), its unit axes as rows."""

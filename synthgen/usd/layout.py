@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from synthgen.core.errors import EpisodeFailure
-from synthgen.core.pose import Pose, quat_from_axis_angle
+from synthgen.core.pose import Pose, matrix_from_quat, quat_from_axis_angle
 from synthgen.core.scene import ObjectProp, ObjectSlot, Receptacle, SceneSpec, SpawnRegion
 from synthgen.usd import bounds
 from synthgen.usd.footprint import Footprint, gap
@@ -58,7 +59,9 @@ class Standing:
         """Whether the two are at least ``clearance`` metres apart, or one is above the other."""
         if self.high <= other.low + FLUSH or other.high <= self.low + FLUSH:
             return True
-        return gap(self.footprint, other.footprint) >= clearance
+        a, b = self.footprint, other.footprint
+        apart = math.hypot(a.center[0] - b.center[0], a.center[1] - b.center[1]) - a.radius() - b.radius()
+        return apart >= clearance or gap(a, b) >= clearance
 
 
 class _Stuck(Exception):  # noqa: N818 - not an error: this layout is given up, another one is drawn
@@ -235,26 +238,30 @@ class _Put:
 
 def _put(own: Outline, region: SpawnRegion, taken: list[Standing], rng: np.random.Generator) -> _Put | None:
     """Draw where a thing stands in a region until it touches nothing; None after ``TRIES`` tries."""
+    shape, half = own.footprint, np.array(region.half_extents)
+    height = float(region.pose.position[2])
+    origin, axes = region.pose.position[:2], matrix_from_quat(region.pose.orientation)[:2, :2]
+    # A crowded table takes dozens of tries: each works in the plane, and only the one that fits becomes a pose.
     for _ in range(TRIES):
         yaw = float(rng.uniform(region.yaw.low, region.yaw.high))
-        room = np.array(region.half_extents) - replace(own.footprint, yaw=yaw).reach()
-        if (room < 0).any():
+        room = half - Footprint(center=origin, half=shape.half, yaw=yaw, disc=shape.disc).reach()
+        if room.min() < 0:
             continue  # it may fit at another yaw
         at = rng.uniform(-room, room)
-        found = _stand(own, region, (float(at[0]), float(at[1]), yaw))
-        if all(found.standing.clear_of(other, region.clearance) for other in taken):
-            return found
+        ahead = axes @ (math.cos(yaw), math.sin(yaw))
+        here = Footprint(
+            center=origin + axes @ at, half=shape.half, yaw=math.atan2(ahead[1], ahead[0]), disc=shape.disc
+        )
+        standing = Standing(footprint=here, low=height, high=height + own.high - own.low)
+        if all(standing.clear_of(other, region.clearance) for other in taken):
+            drawn = (float(at[0]), float(at[1]), yaw)
+            return _Put(standing=standing, pose=_stand(own, region, drawn), drawn=drawn)
     return None
 
 
-def _stand(own: Outline, region: SpawnRegion, drawn: tuple[float, float, float]) -> _Put:
-    """Stand a thing on a region's surface, its footprint's centre at (x, y) of the region's frame."""
+def _stand(own: Outline, region: SpawnRegion, drawn: tuple[float, float, float]) -> Pose:
+    """World pose of a thing on a region's surface, its footprint's centre at (x, y) of the region's frame."""
     x, y, yaw = drawn
     turn = quat_from_axis_angle([0.0, 0.0, 1.0], yaw)
     frame = region.pose @ Pose.of((x, y, 0.0), turn)
-    pose = frame @ Pose.of((-own.footprint.center[0], -own.footprint.center[1], -own.low))
-    height = float(region.pose.position[2])
-    footprint = replace(own.footprint, center=frame.position[:2], yaw=frame.yaw())
-    return _Put(
-        standing=Standing(footprint=footprint, low=height, high=height + own.high - own.low), pose=pose, drawn=drawn
-    )
+    return frame @ Pose.of((-own.footprint.center[0], -own.footprint.center[1], -own.low))

@@ -46,8 +46,9 @@ def up_axis(prim: Usd.Prim, space: Space) -> str:
     """The local axis ("X", "Y" or "Z") that points up when a body stands as it should."""
     if schemas.applied(prim, schemas.OBJECT):
         chosen = str(schemas.value(prim, schemas.OBJECT, "synthgen:object:upAxis"))
-        if chosen in ("X", "Y", "Z"):
-            return chosen
+        return chosen if chosen in ("X", "Y", "Z") else space.up
+    if schemas.applied(prim, schemas.RECEPTACLE):
+        return space.of(prim).upward()
     return space.up
 
 
@@ -223,6 +224,8 @@ class _Reader:
         frame, size = self._standing(prim), get.pair("size")
         if not self._positive(size, path, "synthgen:receptacle:size"):
             return None
+        if not self._level(frame, path, "receptacle-tilted", "the receptacle"):
+            return None
         owner = owner_of(prim.GetPath(), self._bodies)
         floor = Pose(position=frame.point(get.raw("center")), orientation=frame.pose.orientation)
         if owner is not None:
@@ -305,7 +308,9 @@ class _Reader:
         return tuple(names)
 
     def _standing(self, prim: Usd.Prim) -> Placement:
-        return self._space.of(prim).standing(self._space.up)
+        """The prim's frame with z along the local axis that points up: the other one in a Y-up prop, for example."""
+        placement = self._space.of(prim)
+        return placement.standing(placement.upward())
 
     def _level(self, frame: Placement, path: str, code: str, what: str) -> bool:
         if quat_rotate(frame.pose.orientation, [0.0, 0.0, 1.0])[2] > 0.999:

@@ -86,6 +86,7 @@ CODES: Mapping[str, Code] = {
     "slot-indistinct": Code(WARNING, "candidates of one slot that no words tell apart"),
     "region-too-small": Code(ERROR, "a candidate of a slot does not fit one of its regions"),
     "region-tilted": Code(ERROR, "a spawn region that is not level"),
+    "receptacle-tilted": Code(ERROR, "a receptacle that is not authored upright"),
     "receptacle-too-small": Code(ERROR, "a receptacle that no object fits into"),
     "randomize-nothing": Code(WARNING, "SynthgenRandomizeAPI on a prim it has no meaning for"),
     "no-mount": Code(ERROR, "a robot has nowhere to stand"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pxr import Gf, Usd, UsdGeom, UsdPhysics
 
-from synthgen.core.pose import Array, Pose, quat_from_matrix, quat_inv, quat_mul, quat_rotate
+from synthgen.core.pose import Array, Pose, matrix_from_quat, quat_from_matrix, quat_inv, quat_mul, quat_rotate
 
 _H = np.sqrt(0.5)
 TO_Z_UP = {"Z": (1.0, 0.0, 0.0, 0.0), "Y": (_H, _H, 0.0, 0.0), "X": (_H, 0.0, -_H, 0.0)}
@@ -51,6 +51,10 @@ class Placement:
     def point(self, local: ArrayLike) -> Array:
         """World position (3,), metres, of a local point (3,), stage units."""
         return self.pose.apply(self.linear @ np.asarray(local, float))
+
+    def upward(self) -> str:
+        """The local axis ("X", "Y" or "Z") that points up, or the nearest to it."""
+        return "XYZ"[int(np.argmax(matrix_from_quat(self.pose.orientation)[2]))]
 
     def standing(self, axis: str) -> Placement:
         """The same frame turned so that its z is what was the local ``axis`` ("X", "Y" or "Z")."""

@@ -223,11 +223,11 @@ def test_values_out_of_range_name_the_property(author: Author, path: str, attrib
     assert (found.severity, found.code, found.path) == ("error", "value-invalid", f"{path}.{attribute}")
 
 
-def test_tilted_mount_and_region(author: Author) -> None:
-    for path in ("/World/Mount", "/World/region"):
+def test_tilted_mount_region_and_receptacle(author: Author) -> None:
+    for path in ("/World/Mount", "/World/region", "/World/bin"):
         UsdGeom.Xformable(prim(author, path)).AddRotateXOp().Set(20.0)
     codes = {p.code for p in problems(author)}
-    assert {"mount-tilted", "region-tilted"} <= codes
+    assert {"mount-tilted", "region-tilted", "receptacle-tilted"} <= codes
 
 
 def test_several_mounts_scenes_and_useless_randomization(author: Author) -> None:

@@ -19,7 +19,7 @@ from synthgen.core.scene import Body, Geom, Mesh, SceneSpec
 from synthgen.usd import load_scene
 
 UNITS = [("Z", 0.01, 1.0), ("Y", 1.0, 1.0), ("Y", 0.01, 0.001), ("Z", 2.54, 0.45)]
-NAMED_BY_PATH = ("key", "digest", "source")
+NAMED_BY_PATH = ("key", "digest", "source", "path", "body")
 
 lengths = st.floats(0.02, 0.5)
 positions = st.tuples(*[st.floats(-2, 2)] * 3)
@@ -223,5 +223,13 @@ def test_a_stage_turned_and_scaled_by_hand(tmp_path: Path) -> None:
         twin = found.bodies[path.replace("/World", "/World/in")]
         np.testing.assert_allclose(twin.pose.position, body.pose.position, atol=1e-6)
         assert math.isclose(twin.mass, body.mass)
+    assert [w.code for w in found.warnings] == ["object-lies"]  # the cube's own Z is not up here: it has to say Y
+    cube = outer.stage.GetPrimAtPath("/World/in/cube")
+    outer.apply(cube, "SynthgenObjectAPI", upAxis="Y")
+    found = load_scene(outer.save())
+    assert not found.warnings
+    for kind in ("regions", "receptacles", "objects"):
+        same(getattr(direct, kind), getattr(found, kind), kind)
+    same(direct.mounts[0].pose, found.mounts[0].pose)
     table, turned = direct.static_geoms[0], found.static_geoms[0]
     np.testing.assert_allclose(sorted(table.size), sorted(turned.size), rtol=1e-5)
