@@ -182,9 +182,9 @@ def _range(span: Range, unit: Callable[[float], float] = float) -> list[float] |
 def _print(path: Path, spec: SceneSpec | None, problems: tuple[Problem, ...]) -> None:
     from rich.console import Console
 
-    console = Console()
+    console = Console(emoji=False)  # property names have colons, as emoji codes do
     if not console.is_terminal:
-        console = Console(width=180)
+        console = Console(width=180, emoji=False)
     if spec is not None:
         console.print(f"[bold]{path}[/bold]   digest {spec.digest[:12]}", highlight=False)
         for title, rows in describe(spec).items():

@@ -302,6 +302,12 @@ def test_the_command_names_problem_and_remedy_and_exits_2(author: Author) -> Non
     assert "error no-mount: a robot has nowhere to stand" in done.output and "remedy: apply" in done.output
 
 
+def test_property_names_are_printed_as_they_are(author: Author) -> None:
+    """ ":camera:" is also how rich spells a picture of a camera."""
+    UsdGeom.Camera.Define(author.stage, "/World/other")
+    assert "synthgen:camera:name" in CliRunner().invoke(command, ["check", str(author.save())]).output
+
+
 def test_the_command_as_json(author: Author, tmp_path: Path) -> None:
     done = CliRunner().invoke(command, ["check", str(author.save()), "--json"])
     state = json.loads(done.output)
