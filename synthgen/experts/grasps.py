@@ -19,6 +19,8 @@ JAW_DEPTH = 0.026
 # Between finger tips and the surface the object stands on, metres.
 TIP_CLEARANCE = 0.004
 JAW_BACK_OFF = 0.09
+# A parallel jaw opens by this much more than an object is wide, metres.
+JAW_ROOM = 0.022
 # How far beyond the measured girths a hand's grasp table is trusted, metres.
 GIRTH_SLACK = 0.008
 # A multi-finger hand comes down by this much on the last stretch, metres, so that the palm does not scrape.
@@ -171,11 +173,18 @@ def jaw_grasps(effector: EndEffector, state: ObjectState, *, surface: float) -> 
                     free_yaw=round_,
                     back_off=np.array([0.0, 0.0, -JAW_BACK_OFF]),
                     rise=0.0,
-                    open=np.array(effector.open),
+                    open=jaw_at(effector, width + JAW_ROOM),
                     close=np.array(effector.close),
                     encloses=False,
                     cost=abs(tilt) + 2.0 * width,
                 )
+
+
+def jaw_at(effector: EndEffector, width: float) -> Array:
+    """Joint targets (h,) at which a parallel jaw is open by ``width`` metres, within what it can do."""
+    part = min(1.0, max(0.0, width / effector.max_width))
+    closed = np.array(effector.close)
+    return closed + part * (np.array(effector.open) - closed)
 
 
 def _jaw_rotation(axis: Array, tilt: float) -> Array:

@@ -82,7 +82,7 @@ class ArmIK:
         target, rows = rotation, self._rows_free if free_yaw else self._rows
         weights, jac = self._weights, self._jac
         # The pull must have had time to act, and must end before the solution is judged.
-        settle = min(8, iterations // 2) if posture else 0
+        settle = min(5, iterations // 2) if posture else 0
         used, checkpoint = 0, np.inf
         for used in range(iterations + 1):
             data.qpos[arm.qpos] = q

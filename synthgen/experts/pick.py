@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from synthgen.experts.place import place_reachable
 from synthgen.experts.skills import Pick
 from synthgen.experts.timing import Curve
 
+# A parallel jaw is told to close by this much more than until it touches, metres: the pressure it holds with.
+SQUEEZE = 0.024
 # How far the object is lifted before its hold is judged, metres.
-LIFT = 0.10
+LIFT = 0.08
 # An object that has moved by more than this since the approach was planned is approached anew, metres.
 MOVED = 0.025
 # Grasps without a free straight way for which another way is searched.
@@ -75,7 +77,7 @@ def pick(motion: Motion, skill: Pick, into: str | None) -> Generator[Segment, Wo
         if moved < MOVED:
             yield from _do(motion, motion.segment(arm, "grasp", "close", hand_rows=_closing(motion, arm, grasp)))
             lift = Curve(np.array([motion.arm_targets(arm), *plan.found.lift]), arm.velocity)
-            yield from _do(motion, motion.segment(arm, "lift", "lift", arm_rows=motion.arm_rows(arm, lift, pace=0.8)))
+            yield from _do(motion, motion.segment(arm, "lift", "lift", arm_rows=motion.arm_rows(arm, lift, pace=0.9)))
             if holds(motion, arm, skill.object, float(before[2]) + 0.5 * LIFT):
                 motion.grip = Grip(arm=arm, object=skill.object, grasp=grasp)
                 return
@@ -192,6 +194,11 @@ def _reachable(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str
     planner.ignore(body, on=False)
     if hit:
         return "room at the grasp"
+    if not grasp.encloses:
+        closed = _closed_on(motion, arm, grasp, at.q)
+        if closed is None:
+            return "nothing to hold"
+        grasp = replace(grasp, close=closed)
     begin = grasp.point + rotation @ grasp.back_off + np.array([0.0, 0.0, grasp.rise])
     middle = planner.solve(arm, at.q, (begin + grasp.point) / 2, rotation, iterations=15, **kind)
     start = planner.solve(arm, middle.q, begin, rotation, iterations=20, **kind)
@@ -214,6 +221,28 @@ def _reachable(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str
         lift=(half.q, lifted.q),
         terms={"clearance": 0.001, "through": (body, 1) if grasp.encloses else None},
     )
+
+
+def _closed_on(motion: Motion, arm: Arm, grasp: Grasp, q: Array) -> Array | None:
+    """Jaw targets (h,) a little narrower than what lies between the fingers at ``q``; None when nothing does.
+
+    What is there may be slimmer than the object's box (a bottle's neck), so the planning model is asked.
+    """
+    planner = motion.planner
+    free, touching = 1.0, 0.0  # parts of the way from closed to open
+    for k in range(7):
+        part = 0.0 if k == 0 else (free + touching) / 2
+        planner.set_hand(arm, grasp.close + part * (grasp.open - grasp.close))
+        if planner.collides(arm, q, clearance=0.0):
+            touching = part
+        elif k == 0:
+            return None
+        else:
+            free = part
+    squeeze = SQUEEZE / max(arm.effector.max_width, 1e-6)
+    full = np.array(arm.effector.open) - np.array(arm.effector.close)
+    wanted = grasp.close + touching * (grasp.open - grasp.close) - squeeze * full
+    return np.clip(wanted, np.minimum(grasp.close, grasp.open), np.maximum(grasp.close, grasp.open))
 
 
 def _misalignment(rotation: Array, grasp: Grasp) -> float:

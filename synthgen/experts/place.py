@@ -56,7 +56,7 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
         raise EpisodeFailure("dropped", f"{skill.object} is not in a hand")
     arm, planner = grip.arm, motion.planner
     knots, curve = _plan_transfer(motion, skill)
-    motion.look((yield motion.segment(arm, "move", "transfer", arm_rows=motion.arm_rows(arm, curve, pace=0.85))))
+    motion.look((yield motion.segment(arm, "move", "transfer", arm_rows=motion.arm_rows(arm, curve, pace=0.9))))
     if (arm.name, skill.object) not in motion.world.touching:
         raise EpisodeFailure("dropped", f"{skill.object} on the way to {skill.into}")
     opening = _opening(motion, arm, grip.grasp, knots[-1], skill.object)

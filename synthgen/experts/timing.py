@@ -42,6 +42,8 @@ class Curve:
         h = self.at[i + 1] - self.at[i]
         b = ((s - self.at[i]) / h)[:, None]  # (M, 1)
         a = 1.0 - b
+        if len(self.at) == 2:
+            return a * self.knots[0] + b * self.knots[1]
         bend = ((a**3 - a) * self._second[i] + (b**3 - b) * self._second[i + 1]) * (h**2 / 6.0)[:, None]
         return a * self.knots[i] + b * self.knots[i + 1] + bend
 
