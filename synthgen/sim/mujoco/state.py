@@ -32,7 +32,10 @@ class StateMap:
         self.joint_dof: Indices = np.array([j.dofadr[0] for j in joints], np.intp)
         self._read_bodies(model, scene)
         self._read_joints(model, scene)
-        self.layout = StateLayout(bodies=tuple(scene.bodies), scene_joints=tuple(self._names))
+        paths = tuple(scene.bodies)
+        self.layout = StateLayout(bodies=paths, scene_joints=tuple(self._names))
+        self._free = {paths[row]: k for k, row in enumerate(self.free_rows)}
+        self._placed = {paths[row]: int(self.mocap_ids[k]) for k, row in enumerate(self.mocap_rows)}
         self.rest = model.qpos0.copy()
         self.rest[self.scene_qpos] = self._initial
 
@@ -149,12 +152,9 @@ class StateMap:
 
     def place(self, data: mujoco.MjData, path: str, pose: Sequence[float] | NDArray[np.float64]) -> None:
         """Put a free or placed body at ``pose`` (7,), at rest; a body that a joint moves is left alone."""
-        row = self.layout.bodies.index(path)
-        where = np.flatnonzero(self.free_rows == row)
-        if len(where):
-            data.qpos[self.free_qpos[where[0]]] = pose
-            data.qvel[self.free_dof[where[0]]] = 0.0
-        where = np.flatnonzero(self.mocap_rows == row)
-        if len(where):
-            data.mocap_pos[self.mocap_ids[where[0]]] = pose[:3]
-            data.mocap_quat[self.mocap_ids[where[0]]] = pose[3:]
+        if path in self._free:
+            data.qpos[self.free_qpos[self._free[path]]] = pose
+            data.qvel[self.free_dof[self._free[path]]] = 0.0
+        elif path in self._placed:
+            data.mocap_pos[self._placed[path]] = pose[:3]
+            data.mocap_quat[self._placed[path]] = pose[3:]
