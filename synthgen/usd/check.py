@@ -38,13 +38,35 @@ def examine(path: str | Path) -> Examination:
         scene = load_scene(file)
     except SceneError as error:
         return Examination(scene=None, problems=(make("unreadable", "", error.message, error.remedy),))
+    return Examination(scene=scene, problems=problems_of(scene))
+
+
+def problems_of(scene: SceneSpec) -> tuple[Problem, ...]:
+    """Everything wrong with a scene that has been read, errors first."""
     found = [problem(w) for w in scene.warnings] + _checks(scene)
-    return Examination(scene=scene, problems=tuple(sorted(found, key=lambda p: p.severity != ERROR)))
+    return tuple(sorted(found, key=lambda p: p.severity != ERROR))
 
 
 def check_scene(path: str | Path) -> list[Problem]:
     """Every problem of a stage, errors first; empty if there is none."""
     return list(examine(path).problems)
+
+
+def ensure_usable(scene: SceneSpec) -> None:
+    """Refuse a scene with errors.
+
+    Raises:
+        SceneError: naming the first error, and how many there are.
+    """
+    errors = [p for p in problems_of(scene) if p.severity == ERROR]
+    if errors:
+        first, more = errors[0], len(errors) - 1
+        place = f"{first.path}: " if first.path else ""
+        raise SceneError(
+            f"{scene.source}: {place}{first.message}"
+            + (f" (and {more} more; see `synthgen scene check {scene.source}`)" if more else ""),
+            remedy=first.remedy,
+        )
 
 
 def require(scene: SceneSpec, needs: Needs) -> None:

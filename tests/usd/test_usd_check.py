@@ -13,7 +13,7 @@ from usd_stages import Author, minimal
 from synthgen.cli.scene import scene as command
 from synthgen.core.errors import SceneError
 from synthgen.core.task import Needs
-from synthgen.usd import Problem, check_scene, examine, load_scene, require
+from synthgen.usd import Problem, check_scene, ensure_usable, examine, load_scene, require
 
 SCENES = Path(__file__).parents[2] / "scenes"
 
@@ -277,6 +277,17 @@ def test_require(author: Author) -> None:
     author.stage.RemovePrim("/World/Mount")
     with pytest.raises(SceneError, match="no mount"):
         require(load_scene(author.save()), Needs())
+
+
+def test_ensure_usable(author: Author) -> None:
+    ensure_usable(load_scene(author.save()))
+    prim(author, "/World/region").GetAttribute("synthgen:spawnRegion:size").Set(Gf.Vec2f(0.06, 0.3))
+    with pytest.raises(SceneError, match="/World/region: cube of slot 'target' does not fit") as refused:
+        ensure_usable(load_scene(author.save()))
+    assert refused.value.remedy
+    author.stage.RemovePrim("/World/Mount")
+    with pytest.raises(SceneError, match="and 1 more"):
+        ensure_usable(load_scene(author.save()))
 
 
 def test_errors_come_first(author: Author) -> None:
