@@ -102,7 +102,6 @@ def run(
         gpus=gpus,
         environment={k: v for k, v in os.environ.items() if k.startswith(("SYNTHGEN_", "MUJOCO_"))},
     )
-    check_folder(out)
     plan = make_plan(
         Request(
             tasks=names(tasks),
@@ -123,6 +122,7 @@ def run(
         )
     )
     check_plan(out, plan)
+    check_folder(out)
     if simulator == "mujoco" and any(plan.cameras.values()):
         from synthgen.cli.doctor import require_egl
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
 import time
 import warnings
 from typing import Any
@@ -38,8 +39,6 @@ class WorkerActor:
 
     def ready(self) -> dict[str, Any]:
         """Where it runs."""
-        import socket
-
         return {"node": socket.gethostname(), "pid": os.getpid()}
 
     def run_shard(self, shard: dict[str, Any], alone: bool) -> dict[str, Any]:
@@ -163,6 +162,8 @@ class RayPool:
             if ray.is_initialized():
                 return
             self._mine = True
+            if self._address:
+                check_address(self._address)
             local = {"object_store_memory": OBJECT_STORE, "include_dashboard": False}
             try:
                 ray.init(
@@ -211,6 +212,24 @@ class RayPool:
             for worker, actor in self._actors.items():
                 if worker not in self._asked and worker not in waiting:
                     self._asked[worker] = actor.snapshot.remote()
+
+
+def check_address(address: str) -> None:
+    """Refuse an address where nobody listens, at once instead of after Ray's minutes.
+
+    Raises:
+        MachineError.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address == "auto" or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise MachineError(
+            f"no Ray cluster at {address}: {error}",
+            remedy="check --address with `ray status`, or leave it out to start a cluster here",
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from synthgen.core.project import pick
 from synthgen.core.scene import SceneSpec
 from synthgen.core.task import Task
 from synthgen.engine.planning import Parts, Request, choose_cameras, task_digest
+from synthgen.engine.reach import check_reach
 
 CAPABILITIES = ("grasp",)
 
@@ -42,6 +43,8 @@ def real_parts(request: Request) -> Parts:
     for robot in chosen.values():
         for pack in robot.packs:
             store.root(pack)
+        for task in wanted.values():
+            check_reach(scene, task, robot, store.root)
     files = request.project.files("tasks")
     return Parts(
         embodiments=names,
