@@ -166,7 +166,7 @@ class PieceFormat(ABC):
     def read_shard(self, folder: Path, dataset: DatasetSpec) -> Iterator[Episode]:
         """A shard's episodes again, without loss, one in memory at a time."""
         if read_shard_manifest(folder, self.name, dataset).episodes:
-            yield from self._read(self._of_shard(folder, dataset), dataset, None)
+            yield from self.episodes(self._of_shard(folder, dataset), dataset)
 
     def read(self, root: Path, episodes: Sequence[int] | None = None) -> Iterator[Episode]:
         """A finished data set's episodes (all, or those of the ascending numbers), without loss.
@@ -180,7 +180,7 @@ class PieceFormat(ABC):
             stop = start + described["episodes"]
             wanted = None if episodes is None else [e - start for e in episodes if start <= e < stop]
             if wanted is None or wanted:
-                yield from self._read(piece, manifest.dataset, wanted)
+                yield from self.episodes(piece, manifest.dataset, wanted)
             start = stop
 
     def pieces(self, root: Path) -> Iterator[Piece]:
@@ -201,6 +201,14 @@ class PieceFormat(ABC):
                 files=files,
                 subtasks=subtasks,
             )
+
+    def episodes(self, piece: Piece, dataset: DatasetSpec, wanted: Sequence[int] | None = None) -> Iterator[Episode]:
+        """A piece's episodes (all, or those of the ascending row numbers), one in memory at a time."""
+        rows = piece.table()
+        wanted = list(range(len(rows)) if wanted is None else wanted)
+        read = self.read_piece(piece, rows, dataset, wanted)
+        for record, (arrays, videos) in zip(read_records(piece.records, wanted), read, strict=True):
+            yield record.episode(videos, arrays)
 
     def _of_shard(self, folder: Path, dataset: DatasetSpec) -> Piece:
         return Piece(
@@ -247,13 +255,6 @@ class PieceFormat(ABC):
             except (DamagedShardError, KeyError) as error:
                 what = error.message if isinstance(error, DamagedShardError) else f"column {error} missing"
                 yield Problem(file=piece.name(piece.rows), where="", what=what)
-
-    def _read(self, piece: Piece, dataset: DatasetSpec, wanted: Sequence[int] | None) -> Iterator[Episode]:
-        rows = piece.table()
-        wanted = list(range(len(rows)) if wanted is None else wanted)
-        read = self.read_piece(piece, rows, dataset, wanted)
-        for record, (arrays, videos) in zip(read_records(piece.records, wanted), read, strict=True):
-            yield record.episode(videos, arrays)
 
 
 def _check_statistics(file: str, statistics: DatasetStatistics, manifest: ShardManifest) -> Iterator[Problem]:

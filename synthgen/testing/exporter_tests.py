@@ -24,6 +24,8 @@ from synthgen.core.errors import SynthgenError
 from synthgen.core.exporter import DatasetSpec, DatasetSummary, ShardFiles
 from synthgen.testing.episodes import dataset_spec, made_episode
 
+_MADE: dict[int, Episode] = {}  # encoding is the slow part, and episodes never change
+
 
 class ExporterTests:
     """See the module's text."""
@@ -38,7 +40,9 @@ class ExporterTests:
 
     def episode(self, slot: int) -> Episode:
         """The episode of a slot."""
-        return made_episode(slot, self.dataset())
+        if slot not in _MADE:
+            _MADE[slot] = made_episode(slot, dataset_spec())
+        return _MADE[slot]
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
@@ -58,6 +62,13 @@ class ExporterTests:
         """All episodes in shards of ``shard_size``."""
         starts = range(0, self.episodes, self.shard_size)
         return [self.shard(folder / f"{s}", range(s, min(s + self.shard_size, self.episodes))) for s in starts]
+
+    def _damaged(self, folder: Path) -> bool:
+        try:
+            self.exporter.verify(folder, self.dataset())
+        except SynthgenError:
+            return True
+        return False
 
     def made(self, folder: Path) -> DatasetSummary:
         """A finished data set of all episodes."""
@@ -132,11 +143,9 @@ class ExporterTests:
         for path in files:
             data = path.read_bytes()
             path.write_bytes(data[: len(data) // 2])
-            with pytest.raises(SynthgenError):
-                self.exporter.verify(shard.folder, self.dataset())
+            assert self._damaged(shard.folder), f"{path} cut short"
             path.unlink()
-            with pytest.raises(SynthgenError):
-                self.exporter.verify(shard.folder, self.dataset())
+            assert self._damaged(shard.folder), f"{path} missing"
             path.write_bytes(data)
         assert self.exporter.verify(shard.folder, self.dataset())[0] == 2
 

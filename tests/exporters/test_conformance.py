@@ -26,3 +26,15 @@ class TestRobomimic(ExporterTests):
 
 class TestIsaacLab(ExporterTests):
     exporter = FORMATS["isaaclab"]
+
+
+class TestZarr(ExporterTests):
+    exporter = FORMATS["zarr"]
+
+
+class TestZarrJpeg(ExporterTests):
+    exporter = FORMATS["zarr-jpeg"]
+
+
+class TestReplayBuffer(ExporterTests):
+    exporter = FORMATS["zarr-v2"]
