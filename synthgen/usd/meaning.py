@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from pxr import Usd, UsdGeom, UsdShade
 
 from synthgen.core.errors import SceneError
-from synthgen.core.pose import Array, Pose, quat_rotate
+from synthgen.core.pose import Pose, quat_rotate
 from synthgen.core.scene import (
     Body,
-    Geom,
     LookRange,
     Mount,
     ObjectProp,
@@ -23,11 +22,11 @@ from synthgen.core.scene import (
     SpawnRegion,
 )
 from synthgen.usd import bounds, schemas, views
+from synthgen.usd.grasp_shape import ObjectShape, shape_of
 from synthgen.usd.joints import owner_of
 from synthgen.usd.problems import Notes
 from synthgen.usd.space import Placement, Space, tidy
-
-ObjectShape = Literal["box", "cylinder", "sphere", "other"]
+from synthgen.usd.values import Values
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,45 +75,6 @@ def read(prims: list[Usd.Prim], bodies: Mapping[str, Body], space: Space, notes:
     )
 
 
-def shape_of(geoms: tuple[Geom, ...], extents: Array) -> ObjectShape:
-    """What collision geometry is to a hand, from the colliders alone.
-
-    A box: all of them boxes along the body's axes that fill the bounding box. A cylinder: round about z throughout
-    (a bottle's body and neck are one). Meshes count by how much of the bounding box they fill.
-    """
-    solid = [g for g in geoms if g.collides and g.kind != "plane"]
-    axes = [np.abs(quat_rotate(g.pose.orientation, [0.0, 0.0, 1.0])) for g in solid]
-    kinds = {g.kind for g in solid}
-    if kinds == {"sphere"} and len(solid) == 1:
-        return "sphere"
-    if kinds == {"box"} and len(solid) == 1 and max(axes[0]) > 0.999:
-        return "box"
-    square = abs(extents[0] - extents[1]) <= 0.02 * extents[:2].max()
-    middle = solid[0].pose.position[:2]
-    coaxial = all(np.linalg.norm(g.pose.position[:2] - middle) < 1e-3 for g in solid)
-    upright = all(g.kind == "sphere" or a[2] > 0.999 for g, a in zip(solid, axes, strict=True))
-    if kinds <= {"cylinder", "capsule", "sphere"} and coaxial and upright:
-        return "cylinder"
-    if len(solid) == 1 and solid[0].kind == "mesh" and len(solid[0].hulls) == 1:
-        return _shape_of_hull(solid[0], square, extents)
-    return "other"
-
-
-def _shape_of_hull(geom: Geom, square: bool, extents: Array) -> ObjectShape:
-    from synthgen.usd.mass import solid as solid_of
-
-    hull = geom.hulls[0]
-    volume = solid_of(hull.vertices, hull.triangles).mass
-    if volume >= 0.97 * np.prod(extents):
-        return "box"
-    if square and volume >= 0.95 * np.pi / 4 * np.prod(extents):
-        points = geom.pose.apply(hull.vertices)[:, :2]
-        middle = (points.min(0) + points.max(0)) / 2
-        if np.linalg.norm(points - middle, axis=1).max() <= 1.03 * extents[:2].max() / 2:
-            return "cylinder"
-    return "other"
-
-
 class _Reader:
     objects: dict[str, tuple[Usd.Prim, ObjectProp]]
     regions: dict[str, tuple[Usd.Prim, SpawnRegion]]
@@ -147,7 +107,7 @@ class _Reader:
         return found
 
     def object(self, prim: Usd.Prim) -> ObjectProp | None:
-        path, get = str(prim.GetPath()), _Getter(prim, schemas.OBJECT, "synthgen:object", self._notes)
+        path, get = str(prim.GetPath()), Values(prim, schemas.OBJECT, "synthgen:object", self._notes)
         body = self._bodies.get(path)
         if body is None:
             self._notes.add(
@@ -202,7 +162,7 @@ class _Reader:
             )
 
     def region(self, prim: Usd.Prim) -> SpawnRegion | None:
-        path, get = str(prim.GetPath()), _Getter(prim, schemas.SPAWN_REGION, "synthgen:spawnRegion", self._notes)
+        path, get = str(prim.GetPath()), Values(prim, schemas.SPAWN_REGION, "synthgen:spawnRegion", self._notes)
         frame = self._standing(prim)
         if not self._level(frame, path, "region-tilted", "the region"):
             return None
@@ -220,7 +180,7 @@ class _Reader:
         )
 
     def receptacle(self, prim: Usd.Prim) -> Receptacle | None:
-        path, get = str(prim.GetPath()), _Getter(prim, schemas.RECEPTACLE, "synthgen:receptacle", self._notes)
+        path, get = str(prim.GetPath()), Values(prim, schemas.RECEPTACLE, "synthgen:receptacle", self._notes)
         frame, size = self._standing(prim), get.pair("size")
         if not self._positive(size, path, "synthgen:receptacle:size"):
             return None
@@ -244,7 +204,7 @@ class _Reader:
         )
 
     def slot(self, prim: Usd.Prim) -> ObjectSlot | None:
-        path, get = str(prim.GetPath()), _Getter(prim, schemas.SLOT, "synthgen:slot", self._notes)
+        path, get = str(prim.GetPath()), Values(prim, schemas.SLOT, "synthgen:slot", self._notes)
         role = get.token("role")
         wanted, schema = (
             (self.receptacles, schemas.RECEPTACLE) if role == "receptacle" else (self.objects, schemas.OBJECT)
@@ -268,7 +228,7 @@ class _Reader:
         return Mount(name=prim.GetName(), path=str(prim.GetPath()), pose=tidy(frame.pose))
 
     def look(self, prim: Usd.Prim) -> LookRange | None:
-        path, get = str(prim.GetPath()), _Getter(prim, schemas.RANDOMIZE, "synthgen:randomize", self._notes)
+        path, get = str(prim.GetPath()), Values(prim, schemas.RANDOMIZE, "synthgen:randomize", self._notes)
         lit, seen = views.is_light(prim), prim.IsA(UsdGeom.Camera)
         if not lit and not seen and not prim.IsA(UsdShade.Material):
             self._notes.add(
@@ -329,53 +289,3 @@ class _Reader:
     def _flat(self, frame: Placement, size: tuple[float, float]) -> tuple[float, float]:
         half = 0.5 * np.array(size) * frame.own_scale[:2]
         return (float(half[0]), float(half[1]))
-
-
-class _Getter:
-    """Reads checked values of one schema from one prim."""
-
-    def __init__(self, prim: Usd.Prim, schema: str, prefix: str, notes: Notes) -> None:
-        self._prim, self._schema, self._prefix, self._notes = prim, schema, prefix, notes
-
-    def raw(self, name: str) -> Any:
-        return schemas.value(self._prim, self._schema, f"{self._prefix}:{name}")
-
-    def text(self, name: str) -> str:
-        """A required text; the prim's name (and an error) when it is missing."""
-        found = str(self.raw(name)).strip()
-        if not found:
-            self._wrong(name, "is missing")
-        return found or self._prim.GetName().lower()
-
-    def token(self, name: str) -> str:
-        """One of the allowed tokens; the default (and an error) for any other."""
-        known = schemas.declared()[self._schema][f"{self._prefix}:{name}"]
-        found = str(self.raw(name))
-        if found in known.allowed:
-            return found
-        self._wrong(name, f"is {found!r}; allowed: {', '.join(known.allowed)}")
-        return str(known.default)
-
-    def number(self, name: str, low: float, high: float) -> float:
-        """A number within [low, high]; clipped (and an error) outside."""
-        found = float(self.raw(name))
-        if not low <= found <= high:
-            self._wrong(name, f"is {found:g}; it must be from {low:g} to {high:g}")
-        return float(np.clip(found, low, high)) if np.isfinite(found) else low
-
-    def pair(self, name: str) -> tuple[float, float]:
-        """Two numbers."""
-        found = self.raw(name)
-        return (float(found[0]), float(found[1]))
-
-    def range(self, name: str, low: float, high: float) -> Range:
-        """A range within [low, high]; sorted and clipped (and an error) when it is not."""
-        first, last = self.pair(name)
-        if not low <= first <= last <= high:
-            self._wrong(name, f"is ({first:g}, {last:g}); it must be a range (low, high) within [{low:g}, {high:g}]")
-        first, last = sorted(np.clip((first, last), low, high))
-        return Range(low=float(first), high=float(last))
-
-    def _wrong(self, name: str, what: str) -> None:
-        full = f"{self._prefix}:{name}"
-        self._notes.add("value-invalid", f"{self._prim.GetPath()}.{full}", f"{full} {what}", f"author {full}")
