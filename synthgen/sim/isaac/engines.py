@@ -39,12 +39,17 @@ ENGINES: dict[str, Engine] = {
 }
 
 
+# With gravity applied in every iteration of the solver (Isaac Lab's default) a can that is set down tilted dances on
+# its rim for ever; applied once per step it comes to rest.
+PHYSX = {"enable_external_forces_every_iteration": False}
+
+
 def physics_cfg(engine: Engine) -> Any:
     """Isaac Lab's physics configuration of the engine."""
     if engine.name == "ovphysx":
         from isaaclab_ov.physics import OvPhysxCfg
 
-        return OvPhysxCfg(enable_enhanced_determinism=True)
+        return OvPhysxCfg(enable_enhanced_determinism=True, **PHYSX)
     if engine.name == "newton":
         from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
 

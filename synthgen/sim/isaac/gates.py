@@ -2,29 +2,102 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 
 from synthgen.core.errors import MachineError
 from synthgen.sim.isaac.engines import Engine
 
 PYTHON = (3, 12)
+# Data centre GPUs that compute but have no ray tracing cores.
+WITHOUT_RT_CORES = ("A100", "A30", "H100", "H200", "H800", "GH200", "B100", "B200", "GB200", "V100", "P100")
+EULA = ("ACCEPT_EULA", "OMNI_KIT_ACCEPT_EULA")
+YES = ("y", "yes", "1", "true")
+KITLESS = "or choose --simulator ovphysx or newton, which need neither Kit nor RT cores"
 
 
 def check(engine: Engine) -> None:
     """Refuse what cannot work.
 
     Raises:
-        MachineError: wrong Python, Isaac Lab missing, or (isaacsim) no GPU, no RT cores, EULA not accepted.
+        MachineError: wrong Python, Isaac Lab missing, or (isaacsim) Isaac Sim missing, EULA not accepted, no GPU, no
+            RT cores.
     """
-    import sys
-
-    if sys.version_info[:2] != PYTHON:
-        raise MachineError(
-            f"--simulator {engine.name} needs Python 3.12; this is {sys.version_info[0]}.{sys.version_info[1]}",
-            remedy="run 'make isaac' and use .venv-isaac/bin/synthgen, or choose --simulator mujoco",
-        )
+    check_python(engine, sys.version_info[:2])
     if find_spec("isaaclab") is None:
         raise MachineError(
             f"--simulator {engine.name} needs Isaac Lab 3.0, which is not installed",
             remedy="run 'make isaac' and use .venv-isaac/bin/synthgen, or choose --simulator mujoco",
         )
+    if engine.kit:
+        if find_spec("isaacsim") is None:
+            raise MachineError(
+                f"--simulator {engine.name} needs Isaac Sim 6.2, which is not installed",
+                remedy="install 'isaaclab[isaacsim]==3.0.0' with NVIDIA's package index or use NVIDIA's Isaac Lab "
+                f"container (docs/isaac.md), {KITLESS}",
+            )
+        check_eula(os.environ)
+        check_gpu(visible_gpu())
+
+
+def check_python(engine: Engine, found: tuple[int, int]) -> None:
+    """Refuse another Python than the one Isaac Lab 3.0 is built for.
+
+    Raises:
+        MachineError: it is another.
+    """
+    if found != PYTHON:
+        raise MachineError(
+            f"--simulator {engine.name} needs Python 3.12; this is {found[0]}.{found[1]}",
+            remedy="run 'make isaac' and use .venv-isaac/bin/synthgen, or choose --simulator mujoco",
+        )
+
+
+def check_eula(environment: os._Environ[str] | dict[str, str]) -> None:
+    """Kit asks on the terminal otherwise, and a worker has none.
+
+    Raises:
+        MachineError: not accepted in the environment.
+    """
+    missing = [name for name in EULA if environment.get(name, "").lower() not in YES]
+    if missing:
+        raise MachineError(
+            f"NVIDIA's Isaac Sim licence is not accepted: {' and '.join(missing)} not set",
+            remedy="read it, then set ACCEPT_EULA=Y and OMNI_KIT_ACCEPT_EULA=YES (and PRIVACY_CONSENT=N, if you like), "
+            + KITLESS,
+        )
+
+
+def check_gpu(name: str | None) -> None:
+    """Isaac Sim's renderer needs ray tracing cores. ``name``: the GPU, or None.
+
+    Raises:
+        MachineError: no GPU, or one without RT cores.
+    """
+    if name is None:
+        raise MachineError(
+            "--simulator isaacsim needs an NVIDIA GPU, and nvidia-smi shows none",
+            remedy=f"use such a machine, {KITLESS}",
+        )
+    if any(model in name.replace("-", " ").split() for model in WITHOUT_RT_CORES):
+        raise MachineError(
+            f"{name} has no RT cores, and Isaac Sim's renderer does not run without",
+            remedy=f"use an RTX, L4, L40(S), A10 or A40 GPU, {KITLESS} (newton also runs on this GPU)",
+        )
+
+
+def visible_gpu() -> str | None:
+    """Name of the first GPU that nvidia-smi lists, or None."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    command = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.strip().splitlines()
+    return lines[0].strip() if done.returncode == 0 and lines else None

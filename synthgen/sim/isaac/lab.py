@@ -94,7 +94,53 @@ def build(
     defects.mend_all()
     from isaaclab.app import launch_simulation
     from isaaclab.scene import InteractiveScene
-    from isaaclab.sim import SimulationCfg, SimulationContext
+    from isaaclab.sim import SimulationContext
+
+    everything, arguments = configuration(
+        engine,
+        scene=scene,
+        ready=ready,
+        embodiment=embodiment,
+        robot_file=robot_file,
+        links=links,
+        base=base,
+        num_envs=num_envs,
+        dt=dt,
+        device=device,
+        views=views,
+    )
+    stack = contextlib.ExitStack()
+    try:
+        stack.enter_context(launch_simulation(everything, arguments))
+        sim = SimulationContext(everything.sim)
+        stack.callback(SimulationContext.clear_instance)
+        lab = InteractiveScene(everything.scene)
+        sim.reset()
+        cameras = _names(embodiment, scene) if views is not None else []
+        handles = _handles(sim, lab, embodiment, links, ready, cameras=cameras, stack=stack)
+        _count(handles, num_envs, ready)
+    except BaseException:
+        stack.close()
+        raise
+    return handles
+
+
+def configuration(
+    engine: Engine,
+    *,
+    scene: SceneSpec,
+    ready: ReadyScene,
+    embodiment: Embodiment,
+    robot_file: Path,
+    links: Links,
+    base: Pose,
+    num_envs: int,
+    dt: float,
+    device: str,
+    views: Views | None,
+) -> tuple[Any, dict[str, Any]]:
+    """What is launched: the configuration (``.sim`` and ``.scene``) and the launcher's arguments. Starts nothing."""
+    from isaaclab.sim import SimulationCfg
     from isaaclab.utils import configclass
 
     config = _scene_cfg(
@@ -109,29 +155,12 @@ def build(
         sim: Any = sim_cfg
         scene: Any = config
 
-    stack = contextlib.ExitStack()
-    try:
-        stack.enter_context(launch_simulation(_Everything(), _launch_args(engine, device)))
-        sim = SimulationContext(sim_cfg)
-        stack.callback(SimulationContext.clear_instance)
-        lab = InteractiveScene(config)
-        sim.reset()
-        cameras = _names(embodiment, scene) if views is not None else []
-        handles = _handles(sim, lab, embodiment, links, ready, cameras=cameras, stack=stack)
-        _count(handles, num_envs, ready)
-    except BaseException:
-        stack.close()
-        raise
-    return handles
-
-
-def _launch_args(engine: Engine, device: str) -> dict[str, Any]:
-    args: dict[str, Any] = {"device": device}
+    arguments: dict[str, Any] = {"device": device}
     if engine.kit:
         from synthgen.sim.isaac import kit
 
-        args |= kit.launch_args()
-    return args
+        arguments |= kit.launch_args()
+    return _Everything(), arguments
 
 
 def _names(embodiment: Embodiment, scene: SceneSpec) -> list[str]:

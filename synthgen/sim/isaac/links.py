@@ -99,7 +99,11 @@ def links_of(model: mujoco.MjModel, *, name: str) -> Links:
     _refuse_twins(names.values(), name)
     poses = {i: Pose.of(data.xpos[i], data.xquat[i]) for i in range(model.nbody)}
     weld = {i: int(model.body_weldid[i]) for i in range(model.nbody)}
-    pose_of = {model.body(i).name: (names[weld[i]], poses[weld[i]].inverse() @ poses[i]) for i in range(model.nbody)}
+    pose_of = {
+        model.body(i).name: (names[weld[i]], poses[weld[i]].inverse() @ poses[i])
+        for i in range(model.nbody)
+        if model.body(i).name
+    }
     links = tuple(_link(model, data, i, names[i], poses[i]) for i in roots)
     joints = tuple(_joint(model, i, names, poses, name) for i in roots[1:])
     _refuse_twins([j.name for j in joints], name)

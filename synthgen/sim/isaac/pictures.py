@@ -119,7 +119,7 @@ def apply_looks(sim: IsaacSimulator, sample: SceneSample) -> None:
     if sim.engine.kit:
         from synthgen.sim.isaac import kit
 
-        kit.apply_lights(sim.handles.sim.stage, sim.scene, sample)
+        kit.apply_lights(sim.handles.sim.stage, sim.scene, sample, prefix=sim._ready.prefix, num_envs=sim.num_envs)
 
 
 def camera_poses(sim: IsaacSimulator, camera: Camera, states: SimState, sample: SceneSample | None) -> list[Pose]:

@@ -180,7 +180,7 @@ def _check(user: Usd.Stage, scene: SceneSpec) -> str:
     if abs(meters - 1.0) > 1e-6 or up != UsdGeom.Tokens.z:
         raise SceneError(
             f"{scene.source}: metersPerUnit {meters:g}, upAxis {up}: Isaac Lab simulates metres, Z up",
-            remedy="convert the stage (usdview, or export it from Isaac Sim in metres, Z up), or use --simulator mujoco",
+            remedy="export the stage in metres, Z up (Isaac Sim can), or choose --simulator mujoco",
         )
     for path in (*scene.bodies, *(g.path for g in scene.static_geoms), *(j.path for j in scene.joints)):
         if not path.startswith(prefix + "/"):
