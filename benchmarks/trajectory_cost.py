@@ -4,10 +4,13 @@ Both do the same: the bare loop sets the start state of a trajectory that the ge
 very same interpolated controls with ``mj_step``, on a second copy of the physics model. The two are interleaved
 trajectory by trajectory and measured in CPU time of the thread, so that a busy machine changes both alike.
 
-    python benchmarks/trajectory_cost.py [--trajectories 30] [--embodiment franka] [--scene tabletop] [--json]
+    python benchmarks/trajectory_cost.py [--trajectories 30] [--embodiment franka] [--scene tabletop] [--camera NAME]
+                                         [--json]
 
 Counted as generator: sampling, reset, settling, planning, physics, success checks, trimming and assembling the
-episode, of successful attempts. Shown apart: the replay check (physics a second time) and failed attempts.
+episode, of successful attempts. Shown apart: the replay check (physics a second time) and failed attempts. With --camera each
+trajectory is also rendered and encoded at 256 x 256 (the ratio is not affected; benchmarks/render_cost.py compares
+decimated with undecimated meshes).
 """
 
 from __future__ import annotations
@@ -68,6 +71,7 @@ def main() -> int:
     parser.add_argument("--scene", default="tabletop")
     parser.add_argument("--task", default="pick_place")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--camera", default="", help="also render with this camera, 256 x 256")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     result = measure(options)
@@ -89,14 +93,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     embodiment = load(options.embodiment)
     store = AssetStore()
     fps = 20
-    simulator = make("mujoco", SimulatorOptions(root_of=store.root, rendering=False))
+    simulator = make("mujoco", SimulatorOptions(root_of=store.root, rendering=bool(options.camera)))
     simulator.load(scene, embodiment, fps=fps, num_envs=1)
     tap = Tap(simulator)
     task = project.load("tasks", "task")[options.task]
     rig = open_rig(task, embodiment, scene, tap, store.root, fps=fps, clock=thread_time)
     pipeline = Pipeline(
         rig,
-        render=RenderPlan(cameras=()),
+        render=RenderPlan(cameras=(options.camera,) if options.camera else ()),
         dataset=_no_dataset(options.embodiment),
         entropy=options.seed,
         max_attempts=1,
@@ -116,11 +120,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             {
                 "total": total,
                 "check": outcome.seconds["check"],
-                "generator": total - outcome.seconds["check"],
+                "generator": total - outcome.seconds["check"] - (pictures := _pictures(options, outcome.seconds)),
+                "pictures": pictures,
                 "sample": outcome.seconds["sample"],
                 "plan": outcome.seconds["plan"],
                 "physics": outcome.seconds["physics"],
-                "assemble": outcome.seconds.get("encode", 0.0) + outcome.seconds.get("render", 0.0),
+                "assemble": outcome.seconds.get("encode", 0.0) + outcome.seconds.get("render", 0.0) - pictures,
                 **bare.measure(tap, len(episode)),
                 "frames": len(episode),
             }
@@ -138,6 +143,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "ratio_median": median(r["generator"] / r["bare"] for r in rows),
         "ratio_exported_frames_only": split["generator"] / split["bare_exported"],
     }
+
+
+def _pictures(options: argparse.Namespace, seconds: Mapping[str, float]) -> float:
+    """Seconds of drawing and encoding; assembling an episode counts as encoding, and is nothing beside it."""
+    return seconds.get("render", 0.0) + seconds.get("encode", 0.0) if options.camera else 0.0
 
 
 class Bare:
@@ -201,6 +211,8 @@ def report(result: dict[str, Any]) -> None:
     print(f"  {'':<10}{ms['bare_exported']:8.2f}  mj_step over the exported frames only")
     print(f"  {'':<10}{ms['bare_settling']:8.2f}  of it while objects settle")
     print(f"  {'check':<10}{ms['check']:8.2f}  replay, not counted")
+    if ms["pictures"]:
+        print(f"  {'pictures':<10}{ms['pictures']:8.2f}  {ms['pictures'] / result['frames']:.2f} a frame, not counted")
     print(
         f"ratio {result['ratio']:.3f} (limit {LIMIT}; median {result['ratio_median']:.3f}; "
         f"over the exported frames only {result['ratio_exported_frames_only']:.3f})"

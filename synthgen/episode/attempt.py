@@ -149,6 +149,9 @@ class Attempt:
                 recorder.add(vector, subtask, rig.state, env)
                 self._targets = row
             self._enter_plan()
+            why = impossible(rig.state.env(env))
+            if why:
+                raise EpisodeFailure("unstable", why)
             try:
                 segment = program.send(self._look(rig.state, env))
             except StopIteration:
@@ -160,8 +163,10 @@ class Attempt:
         self.beat("plan")
 
     def _look(self, state: SimState, env: int) -> World:
-        # One sum finds whether anything is not finite; what is merely impossible is looked for once, at the end.
-        if not isfinite(sum(float(getattr(state, f)[env].sum()) for f in state.FIELDS)):
+        # One sum finds whether anything is not finite.
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(float(getattr(state, f)[env].sum()) for f in state.FIELDS)
+        if not isfinite(total):
             raise EpisodeFailure("unstable", "non-finite state")
         time = self._recorder.length / self._rig.fps
         return self._rig.observer.snapshot(state, env, self.sample, time=time, targets=self._targets)

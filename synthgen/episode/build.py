@@ -150,26 +150,8 @@ def describe(plan: RunPlan, embodiment: Embodiment, scene: SceneSpec) -> Dataset
         ),
         tasks=tasks,
         scene=scene.source.name,
-        command=command_of(plan),
+        command="",  # whoever finalizes a run knows how it was started
         licence=embodiment.licence,
         objects=(*scene.objects, *scene.receptacles),
         extra={"synthgen": plan.version, "plan": plan.digest(), "scene_digest": plan.scene_digest},
     )
-
-
-def command_of(plan: RunPlan) -> str:
-    """The command line that makes the same data again."""
-    cameras = tuple(dict.fromkeys(c for names in plan.cameras.values() for c in names))
-    words = {
-        "tasks": ",".join(dict.fromkeys(c.task for c in plan.cells)),
-        "embodiments": ",".join(dict.fromkeys(c.embodiment for c in plan.cells)),
-        "n": str(plan.n),
-        "scene": plan.scene,
-        "simulator": plan.simulator,
-        "fps": str(plan.fps),
-        "cameras": ",".join(cameras) or "none",
-        "resolution": f"{plan.width}x{plan.height}",
-        "formats": ",".join(plan.formats),
-        "seed": str(plan.seed),
-    }
-    return "synthgen run " + " ".join(f"--{k} {v}" for k, v in words.items())
