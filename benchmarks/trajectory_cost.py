@@ -8,9 +8,9 @@ trajectory by trajectory and measured in CPU time of the thread, so that a busy 
                                          [--json]
 
 Counted as generator: sampling, reset, settling, planning, physics, success checks, trimming and assembling the
-episode, of successful attempts. Shown apart: the replay check (physics a second time) and failed attempts. With --camera each
-trajectory is also rendered and encoded at 256 x 256 (the ratio is not affected; benchmarks/render_cost.py compares
-decimated with undecimated meshes).
+episode, of successful attempts. Shown apart: the replay check (physics a second time) and failed attempts. With
+--camera each trajectory is also rendered and encoded at 256 x 256; the renderer draws in threads of its own, so CPU time
+is then the process's (benchmarks/render_cost.py compares decimated with undecimated meshes).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from statistics import mean, median
-from time import thread_time
+from time import process_time, thread_time
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from synthgen.sim.registry import SimulatorOptions, make
     from synthgen.usd import load_scene
 
+    clock = process_time if options.camera else thread_time
     project = Project.of()
     scene = load_scene(project.scene(options.scene))
     embodiment = load(options.embodiment)
@@ -97,7 +98,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     simulator.load(scene, embodiment, fps=fps, num_envs=1)
     tap = Tap(simulator)
     task = project.load("tasks", "task")[options.task]
-    rig = open_rig(task, embodiment, scene, tap, store.root, fps=fps, clock=thread_time)
+    rig = open_rig(task, embodiment, scene, tap, store.root, fps=fps, clock=clock)
     pipeline = Pipeline(
         rig,
         render=RenderPlan(cameras=(options.camera,) if options.camera else ()),
@@ -109,9 +110,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, float]] = []
     failed, slot = [], 0
     while len(rows) < options.trajectories:
-        begin = thread_time()
+        begin = clock()
         ((outcome, episode),) = pipeline.run([slot], beat=lambda *_: None)
-        total = thread_time() - begin
+        total = clock() - begin
         slot += 1
         if episode is None:
             failed.append(total)
