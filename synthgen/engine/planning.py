@@ -23,7 +23,10 @@ SMALLEST_PICTURE, LARGEST_PICTURE = 16, 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What ``synthgen run`` was asked for; None = the default that ``make_plan`` documents."""
+    """What ``synthgen run`` was asked for; None = the default that ``make_plan`` documents.
+
+    ``local``: the workers run on this machine, so that it must have the simulator's engine.
+    """
 
     tasks: tuple[str, ...]
     n: int
@@ -40,6 +43,7 @@ class Request:
     max_attempts: int = 20
     project: Project
     asset_root: Path | None = None
+    local: bool = True
 
 
 def make_plan(request: Request) -> RunPlan:

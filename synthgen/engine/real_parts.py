@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthgen.core.embodiment import Embodiment
-from synthgen.core.errors import SceneError, UsageError
+from synthgen.core.errors import UsageError
 from synthgen.core.project import pick
 from synthgen.core.scene import SceneSpec
 from synthgen.core.task import Task
@@ -20,10 +20,12 @@ def real_parts(request: Request) -> Parts:
     """See ``make_plan``.
 
     Raises:
-        UsageError, SceneError, AssetError.
+        UsageError, SceneError, AssetError, MachineError.
     """
     from synthgen.embodiments.assets import AssetStore
     from synthgen.embodiments.registry import embodiments
+    from synthgen.sim.registry import SimulatorOptions, make
+    from synthgen.usd.check import ensure_usable, require
     from synthgen.usd.load import load_scene
 
     tasks: Mapping[str, Any] = request.project.load("tasks", "task")
@@ -32,14 +34,16 @@ def real_parts(request: Request) -> Parts:
     names = tuple(dict.fromkeys(request.embodiments or ("franka", "gr1", "g1")))
     chosen: dict[str, Embodiment] = {name: pick("embodiment", name, robots) for name in names}
     scene = load_scene(request.project.scene(request.scene))
-    check_scene(scene)
+    ensure_usable(scene)
     for task in wanted.values():
-        check_task(task, scene)
+        require(scene, task.needs)
         for robot in chosen.values():
             check_robot(task, robot)
     known = {name: robot_cameras(robot, scene) for name, robot in chosen.items()}
     cameras = choose_cameras(request.cameras, {n: default_cameras(r, scene) for n, r in chosen.items()}, known)
     store = AssetStore(asset_root=request.asset_root)
+    if request.local:  # made and dropped: a backend refuses here what its machine lacks
+        make(request.simulator, SimulatorOptions(root_of=store.root, rendering=any(cameras.values())))
     for robot in chosen.values():
         for pack in robot.packs:
             store.root(pack)
@@ -52,49 +56,6 @@ def real_parts(request: Request) -> Parts:
         scene_digest=scene.digest,
         task_digests={name: task_digest(task, files) for name, task in wanted.items()},
     )
-
-
-def check_scene(scene: SceneSpec) -> None:
-    """Refuse a scene that no task could use.
-
-    Raises:
-        SceneError: no mount, spawn region, receptacle or object slot.
-    """
-    asked = (
-        (scene.mounts, "place for a robot", "SynthgenMountAPI"),
-        (scene.regions, "spawn region", "SynthgenSpawnRegionAPI"),
-        (scene.receptacles, "receptacle", "SynthgenReceptacleAPI"),
-        (scene.slots, "object slot", "SynthgenSlotAPI"),
-    )
-    for found, what, schema in asked:
-        if not found:
-            raise SceneError(
-                f"{scene.source}: the scene has no {what}",
-                remedy=f"apply {schema} to a prim (see `synthgen scene check {scene.source.name}`)",
-            )
-
-
-def check_task(task: Task, scene: SceneSpec) -> None:
-    """Refuse a task whose needs the scene does not meet.
-
-    Raises:
-        SceneError: an object slot is missing, or has nothing to fill it or nowhere to put it.
-    """
-    slots = {s.name: s for s in scene.slots}
-    for name in task.needs.slots:
-        if name not in slots:
-            raise SceneError(
-                f"{scene.source}: task {task.name!r} needs an object slot {name!r}; the scene has "
-                f"{', '.join(sorted(slots))}",
-                remedy="apply SynthgenSlotAPI to a prim of that name, or choose another scene",
-            )
-        slot = slots[name]
-        if not slot.candidates or not slot.regions:
-            lacking = "candidates" if not slot.candidates else "regions"
-            raise SceneError(
-                f"{scene.source}: object slot {name!r}, which task {task.name!r} needs, has no {lacking}",
-                remedy=f"author synthgen:slot:{lacking} on it",
-            )
 
 
 def check_robot(task: Task, robot: Embodiment) -> None:
