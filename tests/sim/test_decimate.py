@@ -10,9 +10,10 @@ import pytest
 import small_scene
 import trimesh
 
+from synthgen.core.pose import quat_from_axis_angle
 from synthgen.embodiments import registry
 from synthgen.embodiments.assets import AssetStore
-from synthgen.sim.mujoco import decimate
+from synthgen.sim.mujoco import decimate, reduce
 from synthgen.sim.mujoco.model import build_model
 from synthgen.sim.mujoco.robot import HIDDEN_GROUP
 from synthgen.sim.mujoco.shell import outer_shell
@@ -35,11 +36,11 @@ def test_a_cracked_mesh_keeps_its_shape_when_reduced() -> None:
     corners = np.asarray(ball.triangles) + np.random.default_rng(0).normal(scale=2e-5, size=ball.triangles.shape)
     vertices = corners.reshape(-1, 3)
     triangles = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
-    kept, faces = decimate.reduce_all({"ball": (vertices, triangles)}, 300)["ball"]
+    kept, faces = reduce.reduce_all({"ball": (vertices, triangles)}, 300)["ball"]
     assert len(faces) <= 360
     radius = np.linalg.norm(kept, axis=1)
     assert radius.min() > 0.09 and radius.max() < 0.11
-    assert decimate._area(kept, faces) == pytest.approx(4 * np.pi * 0.01, rel=0.08)
+    assert reduce.area_of(kept, faces) == pytest.approx(4 * np.pi * 0.01, rel=0.08)
 
 
 def test_the_budget_is_shared_by_size_and_small_meshes_stay_as_they_are() -> None:
@@ -48,7 +49,7 @@ def test_the_budget_is_shared_by_size_and_small_meshes_stay_as_they_are() -> Non
     meshes = {
         n: (np.asarray(m.vertices), np.asarray(m.faces, np.int32)) for n, m in (("b", big), ("s", small), ("c", cube))
     }
-    out = decimate.reduce_all(meshes, 2000)
+    out = reduce.reduce_all(meshes, 2000)
     assert len(out["c"][1]) == 12
     assert len(out["s"][1]) < len(out["b"][1]) < 2000
 
@@ -70,10 +71,11 @@ def reduced(folder: Path, faces: int = 500) -> dict[str, int]:
     body = robot.worldbody.add_body(name="arm")
     for name in ("arm", "hand"):
         robot.add_mesh(name=name, file=str(folder / f"{name}.stl"))
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, contype=0, conaffinity=0, group=2)
+        red = [0.8, 0.1 * len(name), 0.1, 1.0]
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, contype=0, conaffinity=0, group=2, rgba=red)
     decimate.decimate_robot(robot, faces=faces, folders=[folder])
     model = robot.compile()
-    return {name: int(model.mesh(name).facenum[0]) for name in ("arm", "hand")}
+    return dict(zip(("arm", "hand"), (int(n) for n in model.mesh_facenum), strict=True))
 
 
 def test_reduced_meshes_are_cached_and_a_damaged_file_is_made_again(
@@ -114,6 +116,32 @@ def test_a_cache_that_cannot_be_written_is_only_slower(
     assert sum(reduced(folder).values()) < 600
 
 
+def test_parts_of_one_body_and_one_look_become_one(folder: Path) -> None:
+    robot = mujoco.MjSpec()
+    body = robot.worldbody.add_body(name="arm", pos=[0.0, 0.0, 1.0])
+    turned = quat_from_axis_angle([1.0, 0.0, 0.0], np.pi / 2)
+    for name, position in (("arm", (0.0, 0.0, 0.0)), ("hand", (0.0, 0.3, 0.0))):
+        robot.add_mesh(name=name, file=str(folder / f"{name}.stl"))
+        robot.add_material(name=f"paint of {name}", rgba=[0.2, 0.3, 0.4, 1.0])
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=name,
+            material=f"paint of {name}",
+            pos=position,
+            quat=turned,
+            contype=0,
+            conaffinity=0,
+            group=2,
+        )
+    decimate.decimate_robot(robot, faces=500, folders=[folder])
+    model = robot.compile()
+    assert model.ngeom == 1
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    (extent,) = _boxes(model, data).values()
+    np.testing.assert_allclose(extent, [0.4, 0.6, 0.4], atol=0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["franka", "gr1", "g1"])
 def test_reduced_robots_keep_their_extent(name: str) -> None:
@@ -144,11 +172,11 @@ def _faces(model: mujoco.MjModel) -> list[int]:
 
 
 def _boxes(model: mujoco.MjModel, data: mujoco.MjData) -> dict[str, np.ndarray]:
-    """World extents (3,) by geom."""
-    out: dict[str, np.ndarray] = {}
+    """World extents (3,) by body, of what is drawn of it."""
+    points: dict[str, list[np.ndarray]] = {}
     for g in _visible_meshes(model):
         mesh = model.mesh(model.geom_dataid[g])
         v0, n = int(mesh.vertadr[0]), int(mesh.vertnum[0])
-        points = model.mesh_vert[v0 : v0 + n] @ data.geom_xmat[g].reshape(3, 3).T
-        out[model.geom(g).name] = np.ptp(points, axis=0)
-    return out
+        world = model.mesh_vert[v0 : v0 + n] @ data.geom_xmat[g].reshape(3, 3).T + data.geom_xpos[g]
+        points.setdefault(model.body(model.geom_bodyid[g]).name, []).append(world)
+    return {body: np.ptp(np.concatenate(parts), axis=0) for body, parts in points.items()}

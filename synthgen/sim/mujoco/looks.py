@@ -24,7 +24,7 @@ KEY_BRIGHTNESS = {"distant": 0.65, "point": 0.5, "spot": 0.6, "rect": 0.5}
 DOME_AMBIENT, DOME_HEADLIGHT = 0.38, 0.12
 SHADOW_MAP = 1024
 NEAR, FAR = 0.01, 60.0  # metres
-MAX_PIXELS = 2048  # of the off-screen buffer, each way
+FIRST_PIXELS = 256  # of the off-screen buffer at first, each way
 SKY_TOP, SKY_HORIZON = (0.55, 0.62, 0.70), (0.86, 0.87, 0.88)
 
 
@@ -99,7 +99,7 @@ def add_looks(spec: mujoco.MjSpec, scene: SceneSpec, *, shadows: bool) -> None:
     visual.quality.shadowsize = SHADOW_MAP if shadows else 0
     visual.map.znear, visual.map.zfar = NEAR, FAR
     visual.map.shadowclip = 1.5
-    visual.global_.offwidth = visual.global_.offheight = MAX_PIXELS
+    visual.global_.offwidth = visual.global_.offheight = FIRST_PIXELS
     spec.stat.extent = 1.0  # the clipping planes above are multiples of it
     spec.stat.center = mount_pose(scene).position
     spec.stat.meansize = 0.1

@@ -19,11 +19,12 @@ from synthgen.core.sample import SceneSample
 from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import CameraImages, RenderRequest, SimState
 from synthgen.sim.mujoco.gl import open_context
-from synthgen.sim.mujoco.looks import FAR, MAX_PIXELS, NEAR
+from synthgen.sim.mujoco.looks import FAR, FIRST_PIXELS, NEAR
 from synthgen.sim.mujoco.robot import HIDDEN_GROUP
 from synthgen.sim.mujoco.sample_looks import SampleLooks
 from synthgen.sim.mujoco.state import StateMap
 
+MAX_PIXELS = 2048  # of a picture, each way
 MODES = ("rgb", "depth", "segmentation")
 STATIC, ROBOT, FIRST_BODY = 1, 2, 3  # values of a segmentation; 0 is the background
 
@@ -45,6 +46,7 @@ class Pictures:
         self._looks = SampleLooks(model, scene)
         self._gl: Any = open_context(MAX_PIXELS, MAX_PIXELS)
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        self._buffer = (FIRST_PIXELS, FIRST_PIXELS)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 64)
@@ -85,6 +87,7 @@ class Pictures:
         if rows and min(samples, default=1) > 0:
             raise SimulatorError("render: row 0 has no sample")
         self._gl.make_current()
+        self._fit_buffer(request)
         size = (rows, request.height, request.width)
         rgb = {c: np.empty((*size, 3), np.uint8) for c in request.cameras} if "rgb" in request.modes else {}
         depth = {c: np.empty(size, np.float32) for c in request.cameras} if "depth" in request.modes else {}
@@ -125,6 +128,14 @@ class Pictures:
             )
             for c in request.cameras
         }
+
+    def _fit_buffer(self, request: RenderRequest) -> None:
+        """Clearing the off-screen buffer costs as much as its size: let it grow with the pictures asked for."""
+        wanted = max(self._buffer[0], request.width), max(self._buffer[1], request.height)
+        if wanted != self._buffer:
+            mujoco.mjr_resizeOffscreen(*wanted, self._context)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+            self._buffer = wanted
 
     def _pose(self, states: SimState, row: int) -> None:
         self._states.write(self._data, states, row)
