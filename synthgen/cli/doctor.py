@@ -171,7 +171,7 @@ def isaac() -> Check:
         name="Isaac Lab",
         state="ok" if len(parts) == 2 else "optional",
         found=", ".join(f"{p} {_version(p)}" for p in parts) or "not installed in this Python",
-        remedy="only --simulator isaac needs it; see cluster/ for a container that has it",
+        remedy="only --simulator isaacsim needs it; see cluster/ for a container that has it",
     )
 
 

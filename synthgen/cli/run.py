@@ -119,11 +119,12 @@ def run(
             max_attempts=max_attempts,
             project=project,
             asset_root=asset_root,
+            local=address is None,
         )
     )
     check_plan(out, plan)
     check_folder(out)
-    if simulator == "mujoco" and any(plan.cameras.values()):
+    if simulator == "mujoco" and address is None and any(plan.cameras.values()):
         from synthgen.cli.doctor import require_egl
 
         require_egl()
