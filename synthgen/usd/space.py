@@ -116,7 +116,7 @@ def split(linear: Array) -> tuple[Array, Array]:
     gram = linear.T @ linear
     off = np.abs(gram - np.diag(np.diag(gram))).max()
     mirror = np.diag([np.sign(np.linalg.det(linear)) or 1.0, 1.0, 1.0])
-    if lengths.min() > 0 and off <= 1e-6 * lengths.max() ** 2:
+    if lengths.min() > 1e-9 * lengths.max() and off <= 1e-6 * lengths.max() ** 2:
         return (linear / lengths) @ mirror, mirror @ np.diag(lengths)
     u, s, vt = np.linalg.svd(linear @ mirror)
     if np.linalg.det(u @ vt) < 0:  # only when singular
