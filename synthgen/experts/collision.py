@@ -88,6 +88,8 @@ class Collisions:
         model.geom_contype[scene] = _SCENE
         model.geom_conaffinity[scene] = _ROBOT
         model.geom_margin[robot] = MARGIN
+        # The broad phase goes by bodies.
+        model.body_margin[np.unique(model.geom_bodyid[robot])] = MARGIN
 
     def _carried_by(self, arm: Arm, arms: tuple[Arm, ...]) -> NDArray[np.bool_]:
         """Geoms that this arm's own joints carry: those behind its first joint that no other arm shares."""
@@ -125,11 +127,13 @@ class Collisions:
             model.geom_contype[self._held.geoms] = _SCENE
             model.geom_conaffinity[self._held.geoms] = _ROBOT
             model.geom_margin[self._held.geoms] = 0.0
+            model.body_margin[self._held.body] = 0.0
         self._held = held
         if held is not None:
             model.geom_contype[held.geoms] = _ROBOT
             model.geom_conaffinity[held.geoms] = 0
             model.geom_margin[held.geoms] = MARGIN
+            model.body_margin[held.body] = MARGIN
 
     @property
     def held(self) -> Held | None:
