@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
+import weakref
 from typing import Any
 
 from synthgen.core.errors import MachineError
 
+_contexts: weakref.WeakSet[Any] = weakref.WeakSet()
 _PACKAGES = {"egl": "libegl1 libgl1-mesa-dri", "osmesa": "libosmesa6"}
 
 
@@ -44,8 +47,17 @@ def _open(name: str, width: int, height: int) -> Any:
     # MuJoCo's own loader reads this variable when the first picture is drawn.
     os.environ["MUJOCO_GL"] = name
     context = importlib.import_module(f"mujoco.{name}").GLContext(width, height)
+    if not _contexts:
+        # Registered after MuJoCo's own exit handler, so it runs before that one takes the display away.
+        atexit.register(_free_all)
+    _contexts.add(context)
     context.make_current()
     return context
+
+
+def _free_all() -> None:
+    for context in list(_contexts):
+        context.free()
 
 
 def _forget(name: str) -> None:
