@@ -30,6 +30,7 @@ class Shapes:
         self._space = space
         self._looks = found
         self._notes = notes
+        self._dynamic = False  # of the body being read
         self._readers: dict[str, Callable[[Usd.Prim, Geom, Placement], list[Geom]]] = {
             "Cube": self._cube,
             "Sphere": self._sphere,

@@ -113,11 +113,12 @@ def split(linear: Array) -> tuple[Array, Array]:
     else symmetric up to that mirroring (polar decomposition).
     """
     lengths = np.linalg.norm(linear, axis=0)
-    gram = linear.T @ linear
-    off = np.abs(gram - np.diag(np.diag(gram))).max()
     mirror = np.diag([np.sign(np.linalg.det(linear)) or 1.0, 1.0, 1.0])
-    if lengths.min() > 1e-9 * lengths.max() and off <= 1e-6 * lengths.max() ** 2:
-        return (linear / lengths) @ mirror, mirror @ np.diag(lengths)
+    if lengths.min() > 1e-9 * lengths.max():
+        columns = linear / lengths
+        cosines = columns.T @ columns - np.eye(3)
+        if np.abs(cosines).max() <= 1e-6:
+            return columns @ mirror, mirror @ np.diag(lengths)
     u, s, vt = np.linalg.svd(linear @ mirror)
     if np.linalg.det(u @ vt) < 0:  # only when singular
         u[:, -1] *= -1

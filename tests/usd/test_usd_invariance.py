@@ -162,9 +162,10 @@ def test_units_and_up_axis_change_nothing(described, other) -> None:
     assert {(w.code, w.path) for w in one.warnings} == {(w.code, w.path) for w in two.warnings}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(matrix=st.lists(st.floats(-3, 3), min_size=9, max_size=9))
 @example(matrix=[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 6.6e-84, 0.0])
+@example(matrix=[0.0, 0.0, 0.0, 1.0, 0.0, 1.2e-7, 0.0, 1.0, 0.0])
 def test_any_transform_is_split_exactly(matrix: list[float]) -> None:
     """rotation @ rest is the matrix, with a proper rotation, for shears and mirror images too."""
     from synthgen.usd.space import split
