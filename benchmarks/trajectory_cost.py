@@ -9,8 +9,8 @@ trajectory by trajectory and measured in CPU time of the thread, so that a busy 
 
 Counted as generator: sampling, reset, settling, planning, physics, success checks, trimming and assembling the
 episode, of successful attempts. Shown apart: the replay check (physics a second time) and failed attempts. With
---camera each trajectory is also rendered and encoded at 256 x 256; the renderer draws in threads of its own, so CPU time
-is then the process's (benchmarks/render_cost.py compares decimated with undecimated meshes).
+--camera each trajectory is also rendered and encoded at 256 x 256; the renderer draws in threads of its own, so CPU
+time is then the process's (benchmarks/render_cost.py compares decimated with undecimated meshes).
 """
 
 from __future__ import annotations
