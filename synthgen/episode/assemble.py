@@ -31,7 +31,7 @@ def assemble(attempt: Attempt, rig: Rig, rendered: Rendered, fingerprint: Mappin
     velocity[:, [j in embodiment.constants for j in embodiment.dataset_joints]] = 0.0
     # Measured and commanded in one go: most of the cost is per call.
     grasps = observer.eef_poses(np.concatenate([states.joint_position, commanded]))
-    instruction, paraphrases = choose_instruction(rig.task, attempt.world, attempt.spec)
+    chosen, sentences = choose_instruction(rig.task, attempt.world, attempt.spec)
     done = np.zeros(length, bool)
     done[-1] = True
     return Episode(
@@ -47,13 +47,13 @@ def assemble(attempt: Attempt, rig: Rig, rendered: Rendered, fingerprint: Mappin
         base_pose=observer.base.vector(),
         subtask=attempt.subtask,
         subtasks=tuple(rig.task.subtasks),
-        instruction=instruction,
-        paraphrases=paraphrases,
+        instruction=sentences[chosen],
+        paraphrases=tuple(s for i, s in enumerate(sentences) if i != chosen),
         reward=done.astype(np.float32),
         done=done,
         videos=rendered.videos,
         cameras=rendered.cameras,
-        draws=dict(attempt.sample.draws),
+        draws={**attempt.sample.draws, "instruction": float(chosen)},
         sample=sample_to_json(attempt.sample),
         sim_states=states,
         state_bodies=observer.layout.bodies,
@@ -64,11 +64,10 @@ def assemble(attempt: Attempt, rig: Rig, rendered: Rendered, fingerprint: Mappin
     )
 
 
-def choose_instruction(task: Task, world: World, spec: EpisodeSpec) -> tuple[str, tuple[str, ...]]:
-    """One of the task's instructions, drawn from the "language" stream, and the others."""
+def choose_instruction(task: Task, world: World, spec: EpisodeSpec) -> tuple[int, list[str]]:
+    """Which of the task's instructions the episode is labelled with, by the "language" stream, and all of them."""
     sentences = list(task.instructions(world))
-    chosen = int(spec.rng("language").integers(len(sentences)))
-    return sentences[chosen], tuple(s for i, s in enumerate(sentences) if i != chosen)
+    return int(spec.rng("language").integers(len(sentences))), sentences
 
 
 def _smooth(poses: Array) -> np.ndarray:
