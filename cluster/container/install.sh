@@ -4,7 +4,7 @@
 #   sh cluster/container/install.sh [PREFIX]
 # Into a Python that brings its own packages, which stay as they are (Isaac Sim's):
 #   BASE_PYTHON=/path/to/python sh cluster/container/install.sh [PREFIX]
-# Afterwards PREFIX/bin/synthgen and PREFIX/bin/ray run, and the robots' models lie in PREFIX/assets (point
+# Afterwards PREFIX/bin/synthgen and PREFIX/bin/ray run, and the robots' models lie in PREFIX/cache (point
 # SYNTHGEN_CACHE there), so no network is needed any more.
 set -eu
 prefix="${1:-/opt/synthgen}"
@@ -39,5 +39,5 @@ if [ -n "$base_python" ]; then # started through it, because it sets the variabl
     start synthgen synthgen.cli.main
     start ray ray.scripts.scripts
 fi
-SYNTHGEN_CACHE="$prefix/assets" "$prefix/bin/synthgen" assets fetch
-SYNTHGEN_CACHE="$prefix/assets" "$prefix/bin/synthgen" doctor
+SYNTHGEN_CACHE="$prefix/cache" "$prefix/bin/synthgen" assets fetch
+SYNTHGEN_CACHE="$prefix/cache" "$prefix/bin/synthgen" doctor
