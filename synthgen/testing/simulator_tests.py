@@ -24,7 +24,7 @@ import pytest
 
 from synthgen.core.embodiment import Embodiment
 from synthgen.core.errors import SynthgenError
-from synthgen.core.pose import Array, Pose
+from synthgen.core.pose import Array, Pose, quat_from_axis_angle, quat_mul
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import CameraImages, RenderRequest, SimState, Simulator
@@ -204,25 +204,33 @@ class SimulatorTests:
             np.testing.assert_allclose(end.body_pose[-1, row], start.body_pose[0, row], atol=1e-3)
 
     def test_replay(self, loaded: Simulator, robot: Embodiment, draws: Sequence[SceneSample]) -> None:
-        """The same actions from the same start give the same states."""
+        """The same actions from the same start give the same states: after reset, and with bodies that fall."""
         loaded.reset({0: draws[0]})
         targets = self.motion(robot, seconds=1.0)[:, None]
         first = self.play(loaded, targets)
         loaded.set_state(first.env(0), previous_targets=robot.home_targets()[None])
+        assert self.same(loaded, self.play(loaded, targets), first)
+        falling = self._lifted(first.env(0), loaded, draws[0])
+        loaded.set_state(falling, previous_targets=robot.home_targets()[None])
+        first = self.play(loaded, targets)
+        assert not np.array_equal(first.body_pose[0], first.body_pose[-1])
+        loaded.set_state(falling, previous_targets=robot.home_targets()[None])
         assert self.same(loaded, self.play(loaded, targets), first)
 
     def test_set_state(self, loaded: Simulator, robot: Embodiment, draws: Sequence[SceneSample]) -> None:
         """A state that was set reads back, and what follows does not depend on what was before."""
         loaded.reset({0: draws[0]})
         targets = self.motion(robot, seconds=1.0)[:, None]
-        middle = self.play(loaded, targets).env(self.fps // 2)
+        loaded.set_state(self._lifted(loaded.state(), loaded, draws[0]))
+        # Just as things land: contacts, speeds, and solvers that would like to remember.
+        middle = self.play(loaded, targets[: self.fps // 10]).env(self.fps // 10)
         loaded.set_state(middle)
         for name in SimState.FIELDS:
             np.testing.assert_allclose(getattr(loaded.state(), name), getattr(middle, name), atol=1e-9)
-        first = self.play(loaded, targets[:5])
+        first = self.play(loaded, targets[:10])
         self.play(loaded, targets[::-1])
         loaded.set_state(middle)
-        assert self.same(loaded, self.play(loaded, targets[:5]), first)
+        assert self.same(loaded, self.play(loaded, targets[:10]), first)
 
     def test_independence(
         self, loaded: Simulator, pair: Simulator, robot: Embodiment, draws: Sequence[SceneSample]
@@ -365,6 +373,17 @@ class SimulatorTests:
     def _segments(images: CameraImages) -> np.ndarray:
         assert images.segmentation is not None
         return images.segmentation
+
+    @staticmethod
+    def _lifted(state: SimState, sim: Simulator, sample: SceneSample) -> SimState:
+        """The state with every present body of the sample 5 cm higher and tilted, so that it will tumble."""
+        poses = state.body_pose.copy()
+        tilt = quat_from_axis_angle([1.0, 0.5, 0.0], 0.5)
+        for row, path in enumerate(sim.layout().bodies):
+            if path in sample.bodies and sample.bodies[path].active:
+                poses[:, row, 2] += 0.05
+                poses[:, row, 3:] = quat_mul(tilt, poses[:, row, 3:])
+        return replace(state, body_pose=poses)
 
     @staticmethod
     def _absent(sim: Simulator, draws: Sequence[SceneSample]) -> tuple[list[int], SceneSample]:
