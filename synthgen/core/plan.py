@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from synthgen.core.errors import UsageError
+
+# Tasks, embodiments and formats become file names; a plan may come from somebody else.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,19 @@ class RunPlan:
     task_digests: Mapping[str, str]
     version: str
 
+    def __post_init__(self) -> None:
+        """Refuse names that could not be file names.
+
+        Raises:
+            UsageError.
+        """
+        for name in (*(n for c in self.cells for n in (c.task, c.embodiment)), *self.formats):
+            if not NAME.fullmatch(str(name)) or ".." in name:
+                raise UsageError(
+                    f"{name!r} is not a name of a task, robot or format",
+                    remedy="use letters, digits and _ . + -; if a run folder says so, do not trust it",
+                )
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON-able mapping."""
         d = asdict(self)
@@ -91,7 +108,7 @@ class RunPlan:
         """The inverse of ``to_json``.
 
         Raises:
-            UsageError: a field is missing or unknown.
+            UsageError: a field is missing or unknown, or a name could not be a file's.
         """
         known = {f.name for f in fields(cls)}
         if set(d) != known:
