@@ -76,7 +76,8 @@ def sweep(store: RunStore) -> None:
 
 
 def _children(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    # A link may lead out of the run folder, which may come from somebody else: nothing behind one is ours to remove.
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 def _files(path: Path) -> Iterator[Path]:
