@@ -282,6 +282,23 @@ def test_sampled_lights_and_cameras_are_used(drawing: MujocoSimulator) -> None:
     np.testing.assert_array_equal(shot(drawing, plain), before)
 
 
+def test_shadows_are_an_option(drawing: MujocoSimulator) -> None:
+    sample = small_scene.sample(small_scene.scene())
+    sim = MujocoSimulator(root_of=ROOT_OF, shadows=True)
+    sim.load(small_scene.scene(), FRANKA, fps=20)
+    sim.reset({0: sample})
+    darker = shot(drawing, sample).sum(-1) - shot(sim, sample).sum(-1)
+    on_table = drawing.render(
+        RenderRequest(cameras=("agentview",), width=128, height=96, modes=("segmentation",)),
+        drawing.state(),
+        {0: sample},
+    )["agentview"].segmentation
+    assert on_table is not None
+    shaded = (darker > 60) & (on_table[0] == 1)
+    assert 0.001 < shaded.mean() < 0.3
+    sim.close()
+
+
 def test_sizes_may_change_from_picture_to_picture(drawing: MujocoSimulator) -> None:
     sample = small_scene.sample(small_scene.scene())
     before = shot(drawing, sample)

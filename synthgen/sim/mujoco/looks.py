@@ -23,6 +23,7 @@ from synthgen.sim.mujoco.scene_spec import SceneBuilder, local_name, mount_pose,
 KEY_BRIGHTNESS = {"distant": 0.65, "point": 0.5, "spot": 0.6, "rect": 0.5}
 DOME_AMBIENT, DOME_HEADLIGHT = 0.38, 0.12
 SHADOW_MAP = 1024
+SUN_DISTANCE = 3.0  # metres
 NEAR, FAR = 0.01, 60.0  # metres
 FIRST_PIXELS = 256  # of the off-screen buffer at first, each way
 SKY_TOP, SKY_HORIZON = (0.55, 0.62, 0.70), (0.86, 0.87, 0.88)
@@ -117,7 +118,7 @@ def add_looks(spec: mujoco.MjSpec, scene: SceneSpec, *, shadows: bool) -> None:
         if light.kind == "dome":
             continue
         added = spec.worldbody.add_light(name=light.path)
-        added.pos = light.pose.position
+        added.pos = light_position(scene, light, light.pose)
         added.dir = light_direction(light.pose)
         added.type = {
             "distant": mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
@@ -147,6 +148,16 @@ def add_looks(spec: mujoco.MjSpec, scene: SceneSpec, *, shadows: bool) -> None:
 def light_direction(pose: Pose) -> Array:
     """(3,) where a light with this pose shines: its local -z."""
     return quat_rotate(pose.orientation, np.array([0.0, 0.0, -1.0]))
+
+
+def light_position(scene: SceneSpec, light: Light, pose: Pose) -> Array:
+    """(3,) where MuJoCo should put a light with this pose.
+
+    A distant light has no place of its own, but MuJoCo's shadow map starts at one: above the work surface.
+    """
+    if light.kind != "distant":
+        return pose.position
+    return mount_pose(scene).apply([0.4, 0.0, 0.0]) - SUN_DISTANCE * light_direction(pose)
 
 
 def light_brightness(scene: SceneSpec, light: Light, color: ArrayLike, intensity: float) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import Geom, SceneSpec
 from synthgen.sim.mujoco.dynamics import subtree
-from synthgen.sim.mujoco.looks import display_rgba, headlight, light_brightness, light_direction
+from synthgen.sim.mujoco.looks import display_rgba, headlight, light_brightness, light_direction, light_position
 from synthgen.sim.mujoco.robot import HIDDEN_GROUP
 
 NEVER_DRAWN = HIDDEN_GROUP + 1
@@ -72,7 +72,7 @@ class SampleLooks:
                 domes[path] = (drawn.color, drawn.intensity)
                 continue
             i = model.light(path).id
-            model.light_pos[i] = drawn.pose.position
+            model.light_pos[i] = light_position(self._scene, light, drawn.pose)
             model.light_dir[i] = light_direction(drawn.pose)
             brightness = light_brightness(self._scene, light, drawn.color, drawn.intensity)
             ratio = np.divide(
