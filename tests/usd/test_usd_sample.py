@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pxr import UsdLux
 from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
 from synthgen.core.errors import EpisodeFailure
 from synthgen.core.pose import Pose, quat_rotate
@@ -198,6 +200,43 @@ def test_values_stay_in_their_ranges_and_are_recorded() -> None:
             change = np.abs(np.array(color) - TABLETOP.materials[path].color)
             assert change.max() <= looks[path].color_jitter + 1e-12
         assert all(isinstance(v, (float, str)) for v in sample.draws.values())
+
+
+def test_every_value_follows_from_what_is_recorded() -> None:
+    """A sample can be made again from its draws alone, with formulas of the test's own."""
+    for sample in SAMPLES[:40]:
+        draws = {k: v for k, v in sample.draws.items() if isinstance(v, float)}
+
+        def shaken(pose: Pose, name: str, draws: dict[str, float] = draws) -> Pose:
+            step = [draws.get(f"{name}.d{a}", 0.0) for a in "xyz"]
+            axis = [draws.get(f"{name}.axis_{a}", 0.0) for a in "xyz"]
+            turn = Rotation.from_rotvec(np.array(axis) * draws.get(f"{name}.angle", 0.0))
+            w, *v = pose.orientation
+            q = (turn * Rotation.from_quat([*v, w])).as_quat()
+            return Pose.of(pose.position + step, [q[3], *q[:3]])
+
+        for light in TABLETOP.lights:
+            drawn = sample.lights[light.path]
+            same_pose(drawn.pose, shaken(light.pose, light.path))
+            assert drawn.intensity == pytest.approx(light.intensity * draws[f"{light.path}.intensity_scale"])
+            kelvin = draws.get(f"{light.path}.temperature")
+            if kelvin is not None:
+                np.testing.assert_allclose(drawn.color, UsdLux.BlackbodyTemperatureAsRgb(kelvin), rtol=0.01, atol=0.005)
+        for camera in TABLETOP.cameras:
+            same_pose(sample.cameras[camera.name], shaken(camera.pose, camera.name))
+        for path, color in sample.material_colors.items():
+            changes = [draws[f"{path}.color.{c}"] for c in "rgb"]
+            np.testing.assert_allclose(color, np.clip(np.add(TABLETOP.materials[path].color, changes), 0, 1))
+        for prop in TABLETOP.objects.values():
+            if prop.color_jitter:
+                changes = [draws[f"{prop.name}.color.{c}"] for c in "rgb"]
+                (material,) = {g.material for g in TABLETOP.bodies[prop.body].geoms if g.visible}
+                expected = np.clip(np.add(TABLETOP.materials[str(material)].color, changes), 0, 1)
+                np.testing.assert_allclose(sample.bodies[prop.body].color, expected)
+
+
+def same_pose(a: Pose, b: Pose) -> None:
+    np.testing.assert_allclose(a.matrix(), b.matrix(), atol=1e-9)
 
 
 def _angle(a: Pose, b: Pose) -> float:
