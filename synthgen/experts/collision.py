@@ -45,6 +45,9 @@ class Collisions:
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, arms: Iterable[Arm]) -> None:
         self._model, self._data = model, data
+        self._quat = np.empty(4)
+        self._pose_of: dict[int, tuple[Array, Array]] = {}
+        self._carried = np.zeros(model.ngeom, bool)
         self.solid: NDArray[np.bool_] = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
         names = [model.body(b).name for b in range(model.nbody)]
         scene_body = np.array([b == 0 or names[b].startswith("/") for b in range(model.nbody)])
@@ -52,6 +55,7 @@ class Collisions:
         self.geoms_of: Mapping[str, NDArray[np.int64]] = {
             names[b]: self._subtree_geoms(b) for b in range(1, model.nbody) if scene_body[b]
         }
+        self._on = dict.fromkeys(self.geoms_of, True)
         self._held: Held | None = None
         self._mask_robot(arms)
         self._overlaps: frozenset[tuple[int, int]] = frozenset()
@@ -114,22 +118,53 @@ class Collisions:
                 pairs.add((min(a, b), max(a, b)))
         return pairs
 
+    def put(self, body: int, position: Array, quat: Array) -> None:
+        """Put a scene body at a world pose (takes effect with the next ``mj_kinematics``).
+
+        Bodies with a free joint move by it; others, children of the world, have their model pose rewritten.
+
+        Args:
+            body: id; position: (3,) metres; quat: (4,) w x y z.
+        """
+        slots = self._pose_of.get(body)
+        if slots is None:
+            slots = self._pose_of[body] = self._pose_slots(body)
+        slots[0][:] = position
+        slots[1][:] = quat
+
+    def _pose_slots(self, body: int) -> tuple[Array, Array]:
+        """Views into model or data that hold a scene body's position and quaternion."""
+        model, data = self._model, self._data
+        joint = int(model.body_jntadr[body])
+        if joint >= 0 and model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+            at = int(model.jnt_qposadr[joint])
+            return data.qpos[at : at + 3], data.qpos[at + 3 : at + 7]
+        mocap = int(model.body_mocapid[body])
+        if mocap >= 0:
+            return data.mocap_pos[mocap], data.mocap_quat[mocap]
+        return model.body_pos[body], model.body_quat[body]
+
     def enable(self, body: str, *, on: bool) -> None:
         """Let a scene body take part in collisions, or not."""
-        geoms = self.geoms_of[body]
-        self._model.geom_contype[geoms] = _SCENE if on else 0
-        self._model.geom_conaffinity[geoms] = _ROBOT if on else 0
+        if self._on[body] != on:
+            self._on[body] = on
+            geoms = self.geoms_of[body]
+            self._model.geom_contype[geoms] = _SCENE if on else 0
+            self._model.geom_conaffinity[geoms] = _ROBOT if on else 0
 
     def hold(self, held: Held | None) -> None:
         """Carry an object with the hand from now on; None = nothing. The object then meets the scene only."""
         model = self._model
         if self._held is not None:
+            self._on[model.body(self._held.body).name] = True
             model.geom_contype[self._held.geoms] = _SCENE
             model.geom_conaffinity[self._held.geoms] = _ROBOT
             model.geom_margin[self._held.geoms] = 0.0
             model.body_margin[self._held.body] = 0.0
         self._held = held
+        self._carried[:] = False
         if held is not None:
+            self._carried[held.geoms] = True
             model.geom_contype[held.geoms] = _ROBOT
             model.geom_conaffinity[held.geoms] = 0
             model.geom_margin[held.geoms] = MARGIN
@@ -159,8 +194,7 @@ class Collisions:
             near = np.flatnonzero(distance < clearance)
         else:
             limit = np.full(data.ncon, clearance)
-            if self._held is not None:
-                limit[np.isin(data.contact.geom, self._held.geoms).any(axis=1)] = held_clearance
+            limit[self._carried[data.contact.geom].any(axis=1)] = held_clearance
             near = np.flatnonzero(distance < limit)
         return any(not self._overlap(int(c)) for c in near)
 
@@ -184,30 +218,6 @@ class Collisions:
         """Put the held object where the hand has it: writes the poses that the collision pipeline reads."""
         model, data = self._model, self._data
         turn = data.site_xmat[held.site].reshape(3, 3)
-        rotation = turn @ held.rotation
-        at = data.site_xpos[held.site] + turn @ held.offset
-        place_body(model, data, held.body, at, rotation)
+        mujoco.mju_mat2Quat(self._quat, (turn @ held.rotation).ravel())
+        self.put(held.body, data.site_xpos[held.site] + turn @ held.offset, self._quat)
         mujoco.mj_kinematics(model, data)
-
-
-def place_body(model: mujoco.MjModel, data: mujoco.MjData, body: int, position: Array, rotation: Array) -> None:
-    """Put a scene body at a world pose (takes effect with the next ``mj_kinematics``).
-
-    Bodies with a free joint move by it; others, children of the world, have their model pose rewritten.
-
-    Args:
-        position: (3,) metres; rotation: (3, 3).
-    """
-    quat = np.empty(4)
-    mujoco.mju_mat2Quat(quat, np.ascontiguousarray(rotation).ravel())
-    joint = model.body_jntadr[body]
-    if joint >= 0 and model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
-        at = model.jnt_qposadr[joint]
-        data.qpos[at : at + 3] = position
-        data.qpos[at + 3 : at + 7] = quat
-    elif model.body_mocapid[body] >= 0:
-        data.mocap_pos[model.body_mocapid[body]] = position
-        data.mocap_quat[model.body_mocapid[body]] = quat
-    else:
-        model.body_pos[body] = position
-        model.body_quat[body] = quat

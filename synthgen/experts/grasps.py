@@ -189,10 +189,9 @@ def jaw_at(effector: EndEffector, width: float) -> Array:
 
 def _jaw_rotation(axis: Array, tilt: float) -> Array:
     """Grasp frame with y along a horizontal ``axis`` and z pointing down, turned by ``tilt`` rad about y."""
-    down = np.array([0.0, 0.0, -1.0])
-    x = np.cross(axis, down)
     c, s = np.cos(tilt), np.sin(tilt)
-    return np.stack([c * x - s * down, axis, s * x + c * down], axis=1)
+    x, y = -axis[1], axis[0]  # axis x down
+    return np.array([[c * x, axis[0], s * x], [c * y, axis[1], s * y], [s, axis[2], -c]])
 
 
 def hand_grasps(effector: EndEffector, state: ObjectState) -> Iterator[Grasp]:

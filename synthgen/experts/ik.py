@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import mujoco
@@ -43,8 +44,12 @@ class ArmIK:
         self._model, self._data, self._arm = model, data, arm
         self._weights = np.array(arm.effector.weights, float)[:, None]  # (n, 1)
         self.rest = np.clip(np.array(arm.effector.rest, float), arm.lower, arm.upper)
+        # Views of the data stay valid; looking them up anew costs more than what they are used for.
+        self._qpos, self._xpos = data.qpos, data.site_xpos[arm.site]
+        self._xmat = data.site_xmat[arm.site].reshape(3, 3)
         self._jac = np.zeros((6, model.nv))
-        self._quat, self._error = np.zeros(4), np.zeros(6)
+        self._quat, self._error, self._scaled = np.zeros(4), np.zeros(6), np.zeros(6)
+        self._square = np.zeros((6, 6))
         self._damping = DAMPING * np.eye(6)
         self._rows = np.array([1.0, 1.0, 1.0, *[ROTATION_WEIGHT] * 3])
         self._rows_free = np.array([1.0, 1.0, 1.0, ROTATION_WEIGHT, ROTATION_WEIGHT, 0.0])
@@ -78,45 +83,48 @@ class ArmIK:
             The best configuration reached; the caller judges its errors.
         """
         arm, model, data = self._arm, self._model, self._data
-        q = np.clip(seed, arm.lower, arm.upper)
+        current, error, jac = self._xmat, self._error, self._jac
+        q = np.minimum(np.maximum(seed, arm.lower), arm.upper)
         target, rows = rotation, self._rows_free if free_yaw else self._rows
-        weights, jac = self._weights, self._jac
         # The pull must have had time to act, and must end before the solution is judged.
         settle = min(5, iterations // 2) if posture else 0
-        used, checkpoint = 0, np.inf
+        checkpoint = np.inf
         for used in range(iterations + 1):
-            data.qpos[arm.qpos] = q
+            self._qpos[arm.qpos] = q
             mujoco.mj_kinematics(model, data)
-            current = data.site_xmat[arm.site].reshape(3, 3)
-            at = data.site_xpos[arm.site] if tool is None else data.site_xpos[arm.site] + current @ tool
+            at = self._xpos if tool is None else self._xpos + current @ tool
             if free_yaw:
                 target = turned_to(rotation, current)
             self._rotation_error(target @ current.T)
-            self._error[:3] = point - at
-            left = float(np.sqrt(self._error[:3] @ self._error[:3]))
-            turn = float(np.sqrt(self._error[3:] @ self._error[3:]))
-            if (left < position_tolerance and turn < rotation_tolerance and used >= settle) or used == iterations:
-                return Solution(q=q, position_error=left, rotation_error=turn, iterations=used)
-            if used % PATIENCE == 0 and used > settle:
+            error[:3] = point - at
+            x, y, z, u, v, w = error.tolist()
+            left, turn = math.sqrt(x * x + y * y + z * z), math.sqrt(u * u + v * v + w * w)
+            done = (left < position_tolerance and turn < rotation_tolerance and used >= settle) or used == iterations
+            if not done and used % PATIENCE == 0 and used > settle:
                 # Out of reach: it does not get nearer any more.
                 badness = left + ROTATION_WEIGHT * turn
-                if badness > 0.7 * checkpoint:
-                    return Solution(q=q, position_error=left, rotation_error=turn, iterations=used)
+                done = badness > 0.7 * checkpoint
                 checkpoint = badness
+            if done:
+                return Solution(q=q, position_error=left, rotation_error=turn, iterations=used)
             mujoco.mj_comPos(model, data)
             mujoco.mj_jac(model, data, jac[:3], jac[3:], at, arm.body)
             j = rows[:, None] * jac[:, arm.dofs]  # (6, n)
-            wj = weights * j.T  # (n, 6)
+            wj = self._weights * j.T  # (n, 6)
+            e = rows * error
             pull = posture * (self.rest - q) if posture and used < iterations - 12 else None
-            e = rows * self._error if pull is None else rows * self._error - j @ pull
-            step = wj @ np.linalg.solve(j @ wj + self._damping, e)
+            if pull is not None:
+                e -= j @ pull
+            np.add(j @ wj, self._damping, out=self._square)
+            mujoco.mju_cholFactor(self._square, 0.0)
+            mujoco.mju_cholSolve(self._scaled, self._square, e)
+            step = wj @ self._scaled
             if pull is not None:
                 step += pull
             longest = float(np.abs(step).max())
             if longest > LONGEST_STEP:
                 step *= LONGEST_STEP / longest
-            moved = np.clip(q + step, arm.lower, arm.upper)
-            q = moved
+            q = np.minimum(np.maximum(q + step, arm.lower), arm.upper)
         raise AssertionError("unreachable")
 
     def _rotation_error(self, difference: Array) -> None:
@@ -127,7 +135,7 @@ class ArmIK:
 
 def turned_to(rotation: Array, current: Array) -> Array:
     """``rotation`` (3, 3) turned about the world's z axis to be as near to ``current`` (3, 3) as it can."""
-    m = current @ rotation.T
-    a = np.arctan2(m[1, 0] - m[0, 1], m[0, 0] + m[1, 1])
-    c, s = np.cos(a), np.sin(a)
+    (a0, a1, _), (b0, b1, _) = (current[:2] @ rotation.T).tolist()
+    angle = math.atan2(b0 - a1, a0 + b1)
+    c, s = math.cos(angle), math.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ rotation

@@ -38,7 +38,8 @@ class Motion:
     """
 
     def __init__(self, *, task: Task, planner: Planner, rng: np.random.Generator, fps: int, world: World) -> None:
-        self.task, self.planner, self.rng, self.fps = task, planner, rng, fps
+        self.task, self.rng, self.fps = task, rng, fps
+        self._planner = planner
         self.grip: Grip | None = None
         self.look(world)
 
@@ -46,7 +47,20 @@ class Motion:
         """Take over a newly observed world."""
         self.world = world
         self.targets = np.array(world.targets, float)
-        self.planner.set_world(world)
+        self._seen = False
+
+    @property
+    def planner(self) -> Planner:
+        """The planner, in the world last looked at. Others may use it in between: ask for it anew after a segment."""
+        if not self._seen:
+            self._planner.set_world(self.world)
+            self._seen = True
+        return self._planner
+
+    @property
+    def home(self) -> Array:
+        """(Jd,) the embodiment's home pose."""
+        return self._planner.home
 
     def arm_targets(self, arm: Arm) -> Array:
         """(n,) where the arm is told to be now."""
@@ -87,9 +101,9 @@ class Motion:
 
     def arm_rows(self, arm: Arm, curve: Curve, *, pace: float = 1.0) -> Array:
         """(T, n) targets along a curve."""
-        return self.planner.timed(arm, curve, fps=self.fps, pace=pace)
+        return self._planner.timed(arm, curve, fps=self.fps, pace=pace)
 
     def hand_rows(self, arm: Arm, goal: Array, *, pace: float = 1.0, settle: float = 0.0) -> Array:
         """(T, h) targets from the hand's present ones to ``goal``, then ``settle`` seconds there."""
-        rows = self.planner.timed_hand(arm, self.hand_targets(arm), goal, fps=self.fps, pace=pace)
+        rows = self._planner.timed_hand(arm, self.hand_targets(arm), goal, fps=self.fps, pace=pace)
         return np.concatenate([rows, np.repeat(rows[-1:], round(settle * self.fps), axis=0)])

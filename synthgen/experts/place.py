@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from synthgen.core.errors import EpisodeFailure
-from synthgen.core.pose import Array, matrix_from_quat
+from synthgen.core.pose import Array
 from synthgen.core.trajectory import Segment
 from synthgen.core.world import World
 from synthgen.experts.arm import Arm
-from synthgen.experts.collision import place_body
 from synthgen.experts.grasps import Grasp, solid_of
 from synthgen.experts.motion import Motion
 from synthgen.experts.skills import Place
@@ -54,7 +53,7 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     grip = motion.grip
     if grip is None or grip.object != skill.object:
         raise EpisodeFailure("dropped", f"{skill.object} is not in a hand")
-    arm, planner = grip.arm, motion.planner
+    arm = grip.arm
     knots, curve = _plan_transfer(motion, skill)
     motion.look((yield motion.segment(arm, "move", "transfer", arm_rows=motion.arm_rows(arm, curve, pace=0.9))))
     if (arm.name, skill.object) not in motion.world.touching:
@@ -62,12 +61,12 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     opening = _opening(motion, arm, grip.grasp, knots[-1], skill.object)
     motion.look((yield motion.segment(arm, "release", "open", hand_rows=motion.hand_rows(arm, opening, settle=0.1))))
     motion.grip = None
-    planner.ignore(motion.world.objects[skill.object].prop.body)
+    motion.planner.ignore(motion.world.objects[skill.object].prop.body)
     way = _way_home(motion, arm, grip.grasp, knots)
     if way is None:
         raise EpisodeFailure("no_path", f"away from {skill.into}")
     rows = motion.arm_rows(arm, way)
-    opened = motion.hand_rows(arm, planner.home[arm.hand_columns])
+    opened = motion.hand_rows(arm, motion.home[arm.hand_columns])
     # The hand opens fully only where it has left the receptacle.
     late = max(0, min(len(rows) // 2, len(rows) - len(opened)))
     opened = np.concatenate([np.repeat(motion.hand_targets(arm)[None], late, axis=0), opened])
@@ -136,16 +135,18 @@ def place_plans(
         above = planner.solve(arm, seed, over, wanted, tool=tool, free_yaw=free, posture=0.03, iterations=50)
         if not above.within(*NEAR) or planner.collides(arm, above.q, clearance=TIGHT):
             continue
-        knots, short = [above.q], rise
         _, wanted = planner.grasp_frame(arm, above.q)
-        for height in _heights(rise):
-            down = planner.solve(
-                arm, knots[-1], floor + np.array([0.0, 0.0, height]), wanted, tool=tool, free_yaw=free, iterations=15
-            )
+
+        def lowered(
+            start: Array, height: float, floor: Array = floor, wanted: Array = wanted, free: bool = free
+        ) -> Array | None:
+            at = floor + np.array([0.0, 0.0, height])
+            down = planner.solve(arm, start, at, wanted, tool=tool, free_yaw=free, iterations=15)
             if not down.within(*NEAR) or planner.collides(arm, down.q, clearance=TIGHT, held_clearance=0.0):
-                break
-            knots.append(down.q)
-            short = height
+                return None
+            return down.q
+
+        knots, short = _lower(lowered, above.q, rise)
         if short <= HIGHEST_DROP:
             yield PlacePlan(knots=tuple(knots), short=short)
 
@@ -163,9 +164,25 @@ def _spots(motion: Motion, name: str, into: str) -> Iterator[tuple[Array, float]
         yield state.frame.position, turn
 
 
-def _heights(top: float) -> list[float]:
-    steps = max(1, int(np.ceil(top / STEP)))
-    return [top * (1 - k / steps) for k in range(1, steps + 1)]
+def _lower(lowered: Callable[[Array, float], Array | None], above: Array, rise: float) -> tuple[list[Array], float]:
+    """Down to the floor at once if that works, else step by step as deep as it goes: (configurations, metres left).
+
+    ``lowered(start, height)``: the configuration ``height`` metres above the end, or None when it is not possible.
+    """
+    half = lowered(above, rise / 2)
+    low = None if half is None else lowered(half, 0.0)
+    if half is not None and low is not None:
+        return [above, half, low], 0.0
+    knots, short = [above], rise
+    steps = max(1, int(np.ceil(rise / STEP)))
+    for k in range(1, steps + 1):
+        height = rise * (1 - k / steps)
+        down = lowered(knots[-1], height)
+        if down is None:
+            break
+        knots.append(down)
+        short = height
+    return knots, short
 
 
 def place_reachable(motion: Motion, arm: Arm, grasp: Grasp, *, at: Array, lifted: Array, name: str, into: str) -> bool:
@@ -177,9 +194,7 @@ def place_reachable(motion: Motion, arm: Arm, grasp: Grasp, *, at: Array, lifted
     planner.hold(arm, state.prop.body, at)
     found = next(place_plans(motion, arm, rotation=rotation, tool=tool, seed=lifted, name=name, into=into), None)
     planner.collisions.hold(None)
-    pose = state.pose
-    body = planner.model.body(state.prop.body).id
-    place_body(planner.model, planner.data, body, pose.position, matrix_from_quat(pose.orientation))
+    planner.put(state.prop.body, state.pose)
     return found is not None
 
 

@@ -17,13 +17,13 @@ from synthgen.core.errors import UsageError
 from synthgen.core.pose import Array, Pose, matrix_from_quat, quat_from_matrix
 from synthgen.core.world import World
 from synthgen.experts.arm import Arm, joint_id
-from synthgen.experts.collision import Collisions, Held, place_body
+from synthgen.experts.collision import Collisions, Held
 from synthgen.experts.ik import ArmIK, Solution
 from synthgen.experts.rrt import rrt_connect, shortcut
-from synthgen.experts.timing import Curve, time_curve
+from synthgen.experts.timing import Curve, time_curve, time_straight
 
 # Along a path the hand moves at most this far between two checks, metres.
-RESOLUTION = 0.035
+RESOLUTION = 0.045
 # Distance kept from everything in free motion, metres.
 CLEARANCE = 0.006
 
@@ -56,6 +56,7 @@ class Planner:
         mujoco.mj_kinematics(model, self.data)
         self.arms = {e.name: Arm.of(model, self.data, embodiment, e) for e in embodiment.end_effectors}
         self.collisions = Collisions(model, self.data, self.arms.values())
+        self._body_ids = {path: self.model.body(path).id for path in self.collisions.geoms_of}
         self._ik = {name: ArmIK(model, self.data, arm) for name, arm in self.arms.items()}
 
     # -- the state of the world ----------------------------------------------------------------------------------
@@ -81,21 +82,26 @@ class Planner:
 
         Bodies that are not active in the world's sample do not collide.
         """
-        self.collisions.hold(None)
+        collisions = self.collisions
+        collisions.hold(None)
         self.set_driven(world.targets)
-        active: dict[str, Pose] = {o.prop.body: o.pose for o in world.objects.values()}
+        here: set[str] = set()
+        for o in world.objects.values():
+            here.add(o.prop.body)
+            self.put(o.prop.body, o.pose)
         for r in world.receptacles.values():
-            if r.receptacle.body is not None:
-                active.setdefault(r.receptacle.body, r.frame @ r.receptacle.pose.inverse())
-        for path in self.collisions.geoms_of:
-            sample = world.sample.bodies.get(path)
-            if path in active:
-                pose = active[path]
-                body = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, path)
-                place_body(self.model, self.data, body, pose.position, matrix_from_quat(pose.orientation))
-                self.collisions.enable(path, on=True)
-            elif sample is not None:
-                self.collisions.enable(path, on=sample.active)
+            if r.receptacle.body is not None and r.receptacle.body not in here:
+                here.add(r.receptacle.body)
+                self.put(r.receptacle.body, r.frame @ r.receptacle.pose.inverse())
+        for path in collisions.geoms_of:
+            if path in here:
+                collisions.enable(path, on=True)
+            elif path in world.sample.bodies:
+                collisions.enable(path, on=world.sample.bodies[path].active)
+
+    def put(self, body: str, pose: Pose) -> None:
+        """Put a scene body at a world pose."""
+        self.collisions.put(self._body_ids[body], pose.position, pose.orientation)
 
     def arm(self, name: str) -> Arm:
         """The arm of that end effector.
@@ -310,9 +316,8 @@ class Planner:
 
     def timed_hand(self, arm: Arm, start: Array, end: Array, *, fps: int, pace: float = 1.0) -> Array:
         """Hand targets (T, h) from ``start`` to ``end`` at ``pace`` of the joint limits."""
-        curve = Curve(np.stack([start, end]), arm.hand_velocity)
-        return time_curve(
-            curve, velocity=arm.hand_velocity * pace, acceleration=arm.hand_acceleration * pace**2, fps=fps
+        return time_straight(
+            start, end, velocity=arm.hand_velocity * pace, acceleration=arm.hand_acceleration * pace**2, fps=fps
         )
 
 

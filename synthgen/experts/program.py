@@ -64,8 +64,8 @@ def run_program(
 
 
 def _home(motion: Motion) -> Generator[Segment, World, None]:
-    planner = motion.planner
-    for arm in planner.arms.values():
+    for arm in motion.planner.arms.values():
+        planner = motion.planner
         goal = planner.home[arm.columns]
         start = motion.arm_targets(arm)
         if np.abs(goal - start).max() < 1e-3:
