@@ -38,7 +38,9 @@ def outer_shell(vertices: Array, triangles: NDArray[np.int32], *, cells: int = 4
     regions: Any = ndimage.label(empty)
     solid = ndimage.binary_erosion(regions[0] != regions[0][0, 0, 0]) | surface
     corners, quads = _boundary(solid)
-    placed = _relax(corners * size + origin, quads, points)
+    near_outside = ndimage.binary_dilation(np.logical_not(solid), iterations=3)
+    outer = points[near_outside[i[:, 0], i[:, 1], i[:, 2]]]
+    placed = _relax(corners * size + origin, quads, outer)
     return placed, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
 
 
@@ -85,7 +87,7 @@ def _relax(corners: Array, quads: NDArray[np.int64], points: Array) -> Array:
     edges = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
     edges = np.concatenate([edges, edges[:, ::-1]])
     degree = np.bincount(edges[:, 0], minlength=len(corners))[:, None]
-    tree = KDTree(points)
+    tree = KDTree(points, compact_nodes=False, balanced_tree=False)
     for step in range(3):
         near = [np.bincount(edges[:, 0], corners[edges[:, 1], k], len(corners)) for k in range(3)]
         corners = np.stack(near, axis=1) / degree
