@@ -142,6 +142,7 @@ class ToySimulator:
         self.age += 1
         if self.explode_at is not None:
             self.ball[self.age == self.explode_at, 0] = np.nan
+            self.fall[self.age == self.explode_at, 0] = np.nan
 
     def state(self) -> SimState:
         pose, velocity = np.zeros((self.num_envs, 1, 7)), np.zeros((self.num_envs, 1, 6))
