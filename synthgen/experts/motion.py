@@ -19,11 +19,12 @@ from synthgen.experts.timing import Curve
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grip:
-    """What a hand holds, and how it took it."""
+    """What a hand holds, and how it took it; ``over``: (n,) configuration over the receptacle that was planned."""
 
     arm: Arm
     object: str
     grasp: Grasp
+    over: Array | None = None
 
 
 class Motion:

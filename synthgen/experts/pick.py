@@ -16,7 +16,7 @@ from synthgen.core.world import World
 from synthgen.experts.arm import Arm
 from synthgen.experts.grasps import Grasp, candidates
 from synthgen.experts.motion import Grip, Motion
-from synthgen.experts.place import place_reachable
+from synthgen.experts.place import place_over
 from synthgen.experts.skills import Pick
 from synthgen.experts.timing import Curve
 
@@ -35,12 +35,19 @@ HAND_TOLERANCE, HAND_NEAR = (0.004, 0.12), (0.02, 0.3)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reachable:
-    """A grasp that the arm reaches: configurations (n,) from now to the grasp and up again; terms of the way there."""
+    """A grasp that the arm reaches.
+
+    Attributes:
+        knots, lift: configurations (n,) from now to the grasp, and up again.
+        over: (n,) configuration over the receptacle, where one is meant.
+        terms: of the way there, for ``Planner.curve``.
+    """
 
     arm: Arm
     grasp: Grasp
     knots: tuple[Array, ...]
     lift: tuple[Array, ...]
+    over: Array | None
     terms: Mapping[str, Any]
 
 
@@ -79,7 +86,7 @@ def pick(motion: Motion, skill: Pick, into: str | None) -> Generator[Segment, Wo
             lift = Curve(np.array([motion.arm_targets(arm), *plan.found.lift]), arm.velocity)
             yield from _do(motion, motion.segment(arm, "lift", "lift", arm_rows=motion.arm_rows(arm, lift, pace=0.9)))
             if holds(motion, arm, skill.object, float(before[2]) + 0.5 * LIFT):
-                motion.grip = Grip(arm=arm, object=skill.object, grasp=grasp)
+                motion.grip = Grip(arm=arm, object=skill.object, grasp=grasp, over=plan.found.over)
                 return
         if attempt == 0:
             yield from _let_go(motion, plan, moved=moved >= MOVED)
@@ -211,14 +218,18 @@ def _reachable(motion: Motion, arm: Arm, grasp: Grasp, *, seed: Array, name: str
     lifted = planner.solve(arm, half.q, grasp.point + up, rotation, iterations=20, **kind)
     if not lifted.within(*near):
         return "lift"
-    if into is not None and not place_reachable(motion, arm, grasp, at=at.q, lifted=lifted.q, name=name, into=into):
-        return "place"
+    over = None
+    if into is not None:
+        over = place_over(motion, arm, grasp, at=at.q, lifted=lifted.q, name=name, into=into)
+        if over is None:
+            return "place"
     planner.set_hand(arm, grasp.open)
     return Reachable(
         arm=arm,
         grasp=grasp,
         knots=(motion.arm_targets(arm), start.q, middle.q, at.q),
         lift=(half.q, lifted.q),
+        over=over,
         terms={"clearance": 0.001, "through": (body, 1) if grasp.encloses else None},
     )
 

@@ -61,8 +61,7 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     opening = _opening(motion, arm, grip.grasp, knots[-1], skill.object)
     motion.look((yield motion.segment(arm, "release", "open", hand_rows=motion.hand_rows(arm, opening, settle=0.1))))
     motion.grip = None
-    motion.planner.ignore(motion.world.objects[skill.object].prop.body)
-    way = _way_home(motion, arm, grip.grasp, knots)
+    way = _way_home(motion, arm, grip.grasp, lowered=knots, released=skill.object)
     if way is None:
         raise EpisodeFailure("no_path", f"away from {skill.into}")
     rows = motion.arm_rows(arm, way)
@@ -83,7 +82,16 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
     tool = rotation.T @ (state.center - position)
     planner.hold(arm, state.prop.body, motion.world.joints[arm.columns])
     planner.set_driven(motion.targets)
-    plans = place_plans(motion, arm, rotation=rotation, tool=tool, seed=now, name=skill.object, into=skill.into)
+    plans = place_plans(
+        motion,
+        arm,
+        rotation=rotation,
+        tool=tool,
+        seed=now if grip.over is None else grip.over,
+        name=skill.object,
+        into=skill.into,
+        posture=0.03 if grip.over is None else 0.0,
+    )
     found: list[PlacePlan] = []
     for plan in plans:
         # Deep enough: no need to look for a better one, if the way is free.
@@ -109,7 +117,7 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
 
 
 def place_plans(
-    motion: Motion, arm: Arm, *, rotation: Array, tool: Array, seed: Array, name: str, into: str
+    motion: Motion, arm: Arm, *, rotation: Array, tool: Array, seed: Array, name: str, into: str, posture: float = 0.03
 ) -> Iterator[PlacePlan]:
     """Ways to bring the held object's centre over the receptacle and down, one per turn of the hand that works.
 
@@ -118,7 +126,7 @@ def place_plans(
         arm: which holds it.
         rotation: (3, 3) grasp frame -> world in which the object is held as it shall be put down, up to the yaw.
         tool: (3,) the object's centre in the grasp frame, metres.
-        seed: (n,) configuration to start from.
+        seed: (n,) configuration to start from; ``posture``: pull to the rest posture while solving.
         name, into: the object and the receptacle.
     """
     planner = motion.planner
@@ -132,7 +140,7 @@ def place_plans(
         # Turned hands are asked for exactly; the others take whatever yaw comes easily.
         free = turn == 0.0
         over = floor + np.array([0.0, 0.0, rise])
-        above = planner.solve(arm, seed, over, wanted, tool=tool, free_yaw=free, posture=0.03, iterations=50)
+        above = planner.solve(arm, seed, over, wanted, tool=tool, free_yaw=free, posture=posture, iterations=50)
         if not above.within(*NEAR) or planner.collides(arm, above.q, clearance=TIGHT):
             continue
         _, wanted = planner.grasp_frame(arm, above.q)
@@ -185,8 +193,10 @@ def _lower(lowered: Callable[[Array, float], Array | None], above: Array, rise: 
     return knots, short
 
 
-def place_reachable(motion: Motion, arm: Arm, grasp: Grasp, *, at: Array, lifted: Array, name: str, into: str) -> bool:
-    """Whether an object taken with a grasp (arm at ``at``) could also be brought over a receptacle."""
+def place_over(
+    motion: Motion, arm: Arm, grasp: Grasp, *, at: Array, lifted: Array, name: str, into: str
+) -> Array | None:
+    """Where (n,) the arm would be over a receptacle with an object taken with a grasp at ``at``; None: not possible."""
     planner, state = motion.planner, motion.world.objects[name]
     position, rotation = planner.grasp_frame(arm, at)
     tool = rotation.T @ (state.center - position)
@@ -195,7 +205,7 @@ def place_reachable(motion: Motion, arm: Arm, grasp: Grasp, *, at: Array, lifted
     found = next(place_plans(motion, arm, rotation=rotation, tool=tool, seed=lifted, name=name, into=into), None)
     planner.collisions.hold(None)
     planner.put(state.prop.body, state.pose)
-    return found is not None
+    return None if found is None else found.knots[0]
 
 
 def _opening(motion: Motion, arm: Arm, grasp: Grasp, q: Array, name: str) -> Array:
@@ -213,14 +223,17 @@ def _opening(motion: Motion, arm: Arm, grasp: Grasp, q: Array, name: str) -> Arr
     return opening
 
 
-def _way_home(motion: Motion, arm: Arm, grasp: Grasp, lowered: tuple[Array, ...]) -> Curve | None:
+def _way_home(motion: Motion, arm: Arm, grasp: Grasp, *, lowered: tuple[Array, ...], released: str) -> Curve | None:
     """From the opened hand to the home pose: straight off the object, then home, around things if need be."""
-    planner, home, now = motion.planner, motion.planner.home[arm.columns], motion.arm_targets(arm)
+    planner, home, now = motion.planner, motion.home[arm.columns], motion.arm_targets(arm)
     ways = [[now, *back, home] for back in _ways_back(motion, arm, grasp, lowered)]
-    for knots in ways:
-        curve = planner.curve(arm, knots, clearance=LOOSE)
-        if curve is not None:
-            return curve
+    # Best without touching the released object again; a thumb may drag it along.
+    for dragging in (False, True):
+        planner.ignore(motion.world.objects[released].prop.body, on=dragging)
+        for knots in ways:
+            curve = planner.curve(arm, knots, clearance=LOOSE)
+            if curve is not None:
+                return curve
     for knots in ways:
         curve = planner.detour(arm, knots, rng=motion.rng, leg=len(knots) - 2, clearance=LOOSE)
         if curve is not None:
