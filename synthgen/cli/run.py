@@ -10,7 +10,14 @@ from pathlib import Path
 
 import click
 
-from synthgen.core.errors import IncompleteRunError, QuarantinedError, StorageError, SynthgenError, UsageError
+from synthgen.core.errors import (
+    IncompleteRunError,
+    MachineError,
+    QuarantinedError,
+    StorageError,
+    SynthgenError,
+    UsageError,
+)
 from synthgen.core.project import Project
 from synthgen.engine.driver import Driver, Interrupts
 from synthgen.engine.planning import Request, command_of, make_plan
@@ -19,6 +26,24 @@ from synthgen.engine.settings import Job, Settings
 from synthgen.store.run import RunStore, check_plan
 
 FREE = 64 << 20  # bytes that must be free before a run starts
+# What MuJoCo 3 takes on Linux; anything else is an error as soon as it is imported.
+GL_NAMES = (
+    "",
+    "egl",
+    "osmesa",
+    "glfw",
+    "glx",
+    "disable",
+    "disabled",
+    "off",
+    "false",
+    "0",
+    "enable",
+    "enabled",
+    "on",
+    "true",
+    "1",
+)
 
 
 def names(value: str | None) -> tuple[str, ...]:
@@ -102,6 +127,7 @@ def run(
         gpus=gpus,
         environment={k: v for k, v in os.environ.items() if k.startswith(("SYNTHGEN_", "MUJOCO_"))},
     )
+    check_gl(os.environ.get("MUJOCO_GL", ""))
     plan = make_plan(
         Request(
             tasks=names(tasks),
@@ -280,9 +306,20 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+def check_gl(value: str) -> None:
+    """Refuse a value of MUJOCO_GL that MuJoCo would refuse while it is imported.
+
+    Raises:
+        MachineError.
+    """
+    if value.lower() not in GL_NAMES:
+        raise MachineError(
+            f"MUJOCO_GL={value}: no such way to draw", remedy="unset MUJOCO_GL, or set it to egl or osmesa"
+        )
+
+
 def _pool(job: Job, workers: int, address: str | None) -> WorkerPool:
     if workers == 0:
-        os.environ.setdefault("MUJOCO_GL", "egl")
         return InProcessPool(job)
     from synthgen.engine.ray_pool import RayPool
 

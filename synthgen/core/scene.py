@@ -364,7 +364,6 @@ class SceneSpec:
         bodies: every rigid body by prim path, in stage order.
         joints: joints between them, parents before children.
         static_geoms: colliders and visuals of no body; poses in the world.
-        work_surface_height: metres, z of the mount.
     """
 
     source: Path

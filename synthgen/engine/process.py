@@ -21,11 +21,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: one thread per library, EGL for MuJoCo, unless set otherwise; then ``extra``."""
+    """The child's environment: one thread per library; then ``extra``."""
     found = dict(os.environ)
     for name in THREAD_VARIABLES:
         found[name] = "1"  # Ray sets OMP_NUM_THREADS to the worker's CPUs; the simulator wants one
-    found.setdefault("MUJOCO_GL", "egl")
     return found | dict(extra)
 
 

@@ -83,13 +83,14 @@ def _importer(name: str, target: str) -> Callable[[], Factory]:
         module, _, attribute = target.partition(":")
         try:
             found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except ImportError as error:
+        except Exception as error:  # an engine's own imports may fail in any way, such as MuJoCo's without its GL
             raise MachineError(
-                f"simulator {name!r} ({target}) cannot be imported: {error}",
+                f"simulator {name!r} ({target}) cannot be imported: {type(error).__name__}: {error}",
                 remedy="install what it needs; 'synthgen doctor' shows what this machine can run",
             ) from error
+        try:
+            for part in attribute.split("."):
+                found = getattr(found, part)
         except AttributeError as error:
             raise UsageError(
                 f"simulator {name!r}: {target} does not exist", remedy="mend the package that provides it"
