@@ -10,7 +10,7 @@ ISAAC_CACHE ?= $(HOME)/.cache/synthgen/warp
 isaac: $(ISAAC_VENV)/.ready  ## .venv-isaac with Isaac Lab 3.0, for --simulator ovphysx and newton
 
 test-isaac: $(ISAAC_VENV)/.ready  ## the tests that need Isaac Lab; no GPU, no Kit
-	WARP_CACHE_PATH=$(ISAAC_CACHE) $(ISAAC_BIN)/python -m pytest tests/isaac -p no:cacheprovider $(ARGS)
+	WARP_CACHE_PATH=$(ISAAC_CACHE) $(ISAAC_BIN)/python -m pytest tests/isaac -p no:cacheprovider -p no:xdist $(ARGS)
 
 $(ISAAC_BIN)/python:
 	@$(ISAAC_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || \
@@ -22,11 +22,13 @@ $(ISAAC_BIN)/python:
 	@sh cluster/install-gl.sh
 
 # ovphysx pins an older `packaging` than hatchling takes: .venv builds synthgen's editable wheel.
-$(ISAAC_VENV)/.ready: requirements/isaac.lock pyproject.toml $(VENV)/.main | $(ISAAC_BIN)/python
+$(ISAAC_VENV)/.ready: requirements/isaac.lock requirements/isaacsim-sources.lock pyproject.toml $(VENV)/.main | $(ISAAC_BIN)/python
 	$(ISAAC_BIN)/python -m pip install --quiet --require-hashes -r requirements/isaac.lock
 	@rm -rf build/isaac && mkdir -p build/isaac
 	$(BIN)/python -c "from hatchling.build import build_editable; build_editable('build/isaac')" >/dev/null
 	$(ISAAC_BIN)/python -m pip install --quiet --no-deps --force-reinstall build/isaac/*.whl
+	$(ISAAC_BIN)/python -m pip download --quiet --no-deps --require-hashes -d $(ISAAC_VENV)/isaacsim \
+	  -r requirements/isaacsim-sources.lock
 	@touch $@
 
 lock-isaac: | $(VENV)/bin/python  ## pin Isaac Lab's requirements anew

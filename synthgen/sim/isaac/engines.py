@@ -53,7 +53,12 @@ def physics_cfg(engine: Engine) -> Any:
     if engine.name == "newton":
         from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg
 
-        return NewtonCfg(solver_cfg=MJWarpSolverCfg(njmax=600, nconmax=200, cone="elliptic", impratio=10.0))
+        # MuJoCo-Warp's own contacts let cylinders spin and sink into what they stand on; Newton's pipeline does not.
+        return NewtonCfg(
+            solver_cfg=MJWarpSolverCfg(
+                njmax=600, nconmax=200, cone="elliptic", impratio=10.0, use_mujoco_contacts=False
+            )
+        )
     from synthgen.sim.isaac import kit
 
     return kit.physics_cfg()

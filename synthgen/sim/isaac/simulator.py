@@ -178,8 +178,9 @@ class IsaacSimulator:
                 f"joint targets of shape {np.shape(joint_targets)}; {self._targets.shape} was expected"
             )
         start, end = self.embodiment.expand(self._targets), self.embodiment.expand(np.asarray(joint_targets, float))
-        for k in range(1, self._substeps + 1):
-            self._io.command(start + (end - start) * (k / self._substeps))
+        share = np.arange(1, self._substeps + 1)[:, None, None] / self._substeps
+        for command in self._io.commands(start + (end - start) * share):
+            command()
             handles.robot.write_data_to_sim()
             handles.sim.step(render=False)
         handles.scene.update(self.dt * self._substeps)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -85,8 +86,19 @@ class StateIO:
 
     def command(self, targets: Array) -> None:
         """Joint targets (E, J) of all simulated joints, for the next physics step."""
-        value = self._torch.as_tensor(targets, dtype=self._torch.float32, device=self._device)
-        self._handles.robot.actuators.target_command.set_position_index(value=value, joint_ids=self._joint_ids)
+        self.commands(targets[None])[0]()
+
+    def commands(self, targets: Array) -> list[Callable[[], None]]:
+        """Joint targets (S, E, J) of the next S physics steps -> what to call before each of them.
+
+        The targets are turned into the robot's own joint order and copied to the device at once, and written into the
+        command buffer in place: Isaac Lab's setters cost as much as a physics step of one environment.
+        """
+        rows = np.empty_like(targets, np.float32)
+        rows[..., self._handles.joint_ids] = targets
+        values = self._torch.as_tensor(rows, device=self._device)
+        buffer = self._handles.robot.actuators.target_command.position.torch
+        return [partial(buffer.copy_, row) for row in values]
 
     def write(self, state: SimState, envs: Sequence[int], *, absent: Array | None = None) -> None:
         """Set positions and velocities of the K environments ``envs`` to the K rows of ``state``.

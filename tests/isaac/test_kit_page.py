@@ -1,0 +1,187 @@
+"""The page that needs Kit, checked against the sources of the pinned wheels: an API change breaks this, not a cluster.
+
+Everything up to the call that starts Kit is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+import zipfile
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("isaaclab", reason="runs in .venv-isaac: make test-isaac")
+
+from synthgen.embodiments import registry
+from synthgen.embodiments.assets import AssetStore
+from synthgen.sim.isaac import engines, kit, lab, pictures, robot_usd, scene_usd
+from synthgen.sim.isaac.links import links_of
+from synthgen.usd.load import load_scene
+from synthgen.usd.sample import sample_scene
+
+PAGE = Path(kit.__file__)
+KITCHEN = Path(__file__).parent / "kitchen.usda"
+OURS = [PAGE, *(PAGE.with_name(f"{n}.py") for n in ("engines", "lab", "states", "pictures", "friction"))]
+quiet = pytest.mark.filterwarnings("ignore")
+
+
+def imports(path: Path):
+    """(module, name) of every import of Isaac Lab and its relatives in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and re.match(r"isaac|newton|warp|omni|carb", node.module):
+            for alias in node.names:
+                yield node.module, alias.name
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if re.match(r"isaac|newton|omni|carb", alias.name):
+                    yield alias.name, ""
+
+
+def _named(module, name):
+    """What ``from module import name`` gives, or None."""
+    found = importlib.import_module(module)
+    if not name or hasattr(found, name):
+        return getattr(found, name) if name else found
+    try:
+        return importlib.import_module(f"{module}.{name}")
+    except ImportError:
+        return None
+
+
+def test_there_are_imports_to_check():
+    assert ("isaaclab_physx.physics", "PhysxCfg") in set(imports(PAGE))
+
+
+@quiet
+@pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
+def test_every_imported_name_exists(path):
+    for module, name in imports(path):
+        assert _named(module, name) is not None, f"{path.name}: {module} has no {name}"
+
+
+@quiet
+@pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
+def test_every_keyword_is_accepted(path):
+    tree = ast.parse(path.read_text())
+    known = {n: _named(m, n) for m, n in imports(path) if n}
+    modules = {"sim_utils": importlib.import_module("isaaclab.sim")}
+    checked = 0
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        target = _target(node.func, known, modules)
+        if target is None or not inspect.isclass(target):
+            continue
+        accepted = (
+            {f.name for f in fields(target)} if is_dataclass(target) else set(inspect.signature(target).parameters)
+        )
+        for keyword in node.keywords:
+            if keyword.arg is not None:
+                checked += 1
+                assert keyword.arg in accepted, f"{path.name}:{node.lineno}: {target.__name__} takes no {keyword.arg}"
+    if path in (PAGE, PAGE.with_name("lab.py")):
+        assert checked > 0
+
+
+def _target(func, known, modules):
+    if isinstance(func, ast.Name):
+        return known.get(func.id)
+    if isinstance(func, ast.Attribute):
+        if isinstance(func.value, ast.Name) and func.value.id in modules:
+            return getattr(modules[func.value.id], func.attr)
+        inner = _target(func.value, known, modules)
+        return getattr(inner, func.attr, None) if inner is not None else None
+    return None
+
+
+@quiet
+def test_the_physics_settings_are_known_to_both_physx():
+    from isaaclab_ov.physics import OvPhysxCfg
+    from isaaclab_physx.physics import PhysxCfg
+
+    for cfg in (OvPhysxCfg, PhysxCfg):
+        assert set(engines.PHYSX) <= {f.name for f in fields(cfg)}
+
+
+def test_the_launchers_arguments_are_read_by_the_launcher_or_the_app():
+    launcher = importlib.util.find_spec("isaaclab_physx").submodule_search_locations[0]
+    source = Path(launcher, "app", "kit_launcher.py").read_text()
+    read = set(re.findall(r'launcher_args\.get\("(\w+)"', source))
+    forwarded = set(re.findall(r'"(\w+)"', re.search(r"_SIM_APP_CONFIG_KEYS = frozenset\((.*?)\)\n", source, re.S)[1]))
+    for name in kit.launch_args():
+        assert name in read | forwarded, f"nobody reads {name}"
+    assert forwarded <= _app_settings(), "the app takes what the launcher forwards"
+
+
+def _app_settings() -> set[str]:
+    """Keys of ``SimulationApp.DEFAULT_LAUNCHER_CONFIG`` in the pinned wheel."""
+    wheels = sorted(Path(sys.prefix, "isaacsim").glob("isaacsim_core-*.whl"))
+    assert wheels, "run 'make isaac': it downloads the wheel that this test reads"
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        name = next(n for n in wheel.namelist() if n.endswith("isaacsim/simulation_app/simulation_app.py"))
+        tree = ast.parse(wheel.read(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DEFAULT_LAUNCHER_CONFIG":
+            return {ast.literal_eval(k) for k in node.value.keys}
+    raise AssertionError("DEFAULT_LAUNCHER_CONFIG is gone")
+
+
+def test_two_workers_never_share_a_portable_root(monkeypatch, tmp_path):
+    monkeypatch.delenv("SYNTHGEN_KIT_ROOT", raising=False)
+    first, second = (kit.launch_args()["kit_args"].split()[1] for _ in range(2))
+    assert first != second
+    assert f"--portable-root {tmp_path}" in kit.launch_args(portable_root=tmp_path)["kit_args"]
+
+
+@quiet
+def test_the_whole_configuration_is_one_that_isaac_lab_would_launch_with_kit():
+    from isaaclab.app.sim_launcher import validate_launch
+
+    engine, franka, scene = engines.ENGINES["isaacsim"], registry.load("franka"), load_scene(KITCHEN)
+    model = robot_usd.robot_model(franka, AssetStore().root)
+    config, arguments = lab.configuration(
+        engine,
+        scene=scene,
+        ready=scene_usd.prepare(scene),
+        embodiment=franka,
+        robot_file=robot_usd.robot_file(franka, model),
+        links=links_of(model, name="franka"),
+        base=scene.mounts[0].pose @ franka.base,
+        num_envs=3,
+        dt=0.005,
+        device="cuda:0",
+        views=pictures.USUAL,
+    )
+    scan, sources = validate_launch(config, arguments)
+    assert sources and scan.has_kit_physics and scan.has_kit_camera
+    assert not scan.has_ovphysx_physics and not scan.has_ovrtx
+    assert config.scene.num_envs == 3
+    assert "isaaclab_physx.app:KitLauncher" in scan.launcher_types
+    lights = [v for k, v in vars(config.scene).items() if k.startswith("light")]
+    assert len(lights) == 2, "sun and sky, once"
+
+
+def test_the_lights_of_a_sample_are_written(tmp_path):
+    """On a plain stage: this part of the page needs USD only."""
+    from pxr import Usd, UsdGeom, UsdLux
+
+    from synthgen.core.spec import EpisodeSpec
+
+    scene = load_scene(KITCHEN)
+    spec = EpisodeSpec(task="t", embodiment="franka", slot=0, attempt=0, entropy=0)
+    sample = sample_scene(scene, spec)
+    stage = Usd.Stage.CreateInMemory()
+    for light in scene.lights:
+        kind = UsdLux.DomeLight if light.kind == "dome" else UsdLux.DistantLight
+        UsdGeom.Xformable(kind.Define(stage, kit._global_path(light))).AddOrientOp()
+    kit.apply_lights(stage, scene, sample, prefix="/World", num_envs=2)
+    for light in scene.lights:
+        api = UsdLux.LightAPI(stage.GetPrimAtPath(kit._global_path(light)))
+        assert api.GetIntensityAttr().Get() == pytest.approx(sample.lights[light.path].intensity)
+        assert tuple(api.GetColorAttr().Get()) == pytest.approx(sample.lights[light.path].color)
