@@ -55,3 +55,5 @@ lock: | $(VENV)/bin/python  ## pin the requirements anew
 
 clean:  ## remove the environments and what was generated
 	rm -rf $(VENV) data dist build
+
+include cluster/check.mk

@@ -108,6 +108,15 @@ def test_a_cluster_asks_for_a_token_and_runs_as_a_plain_user() -> None:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
 
 
+def test_slurm_and_cloud_ask_for_a_token() -> None:
+    assert re.search(r"^export RAY_AUTH_MODE=token$", (CLUSTER / "slurm" / "synthgen.sbatch").read_text(), re.M)
+    cloud = read(CLUSTER / "ray" / "cloud.yaml")
+    assert "~/.ray/auth_token" in cloud["file_mounts"]
+    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert all(c.startswith("RAY_AUTH_MODE=token ") for c in cloud[key] if "ray start" in c)
+        assert any("ray start" in c for c in cloud[key])
+
+
 def test_isaac_workers_have_one_gpu_and_wait_for_the_licence() -> None:
     for kind in MERGED:
         head, worker = deployment.containers(deployment.isaac(kind))
