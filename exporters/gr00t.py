@@ -79,7 +79,7 @@ class Gr00tShard:
 
     def __init__(self, folder: Path, dataset: DatasetSpec, format_name: str) -> None:
         self._folder, self._dataset = folder, dataset
-        self._schema = data_schema(columns_of(dataset))
+        self._schema = data_schema(columns_of(dataset), list_type="Sequence")  # its readers have datasets < 4
         self._book = ShardBook(folder, dataset, format_name, without=held_by_columns(dataset), relative=True)
         self._episodes = 0
 

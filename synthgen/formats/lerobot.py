@@ -31,9 +31,16 @@ def data_features(dataset: DatasetSpec) -> tuple[Feature, ...]:
 
 
 def data_schema(
-    features: Iterable[Feature], extra: Sequence[pa.Field] = (), hf_extra: Mapping[str, Any] | None = None
+    features: Iterable[Feature],
+    extra: Sequence[pa.Field] = (),
+    hf_extra: Mapping[str, Any] | None = None,
+    *,
+    list_type: str = "List",
 ) -> pa.Schema:
-    """Arrow schema of a data file, with the Hugging Face feature description that readers expect in its metadata."""
+    """Arrow schema of a data file, with the Hugging Face feature description that readers expect in its metadata.
+
+    ``list_type``: what a list is called in it: "List" since datasets 4, "Sequence" as datasets 2 to 4 understand.
+    """
     fields, hf = [], {}
     for f in features:
         plain = {"dtype": f.dtype, "_type": "Value"}
@@ -43,7 +50,7 @@ def data_schema(
             hf[f.name] = plain
         else:
             fields.append(pa.field(f.name, pa.list_(pa.field("element", kind), f.width)))
-            hf[f.name] = {"feature": plain, "length": f.width, "_type": "List"}
+            hf[f.name] = {"feature": plain, "length": f.width, "_type": list_type}
     hf.update(hf_extra or {})
     metadata = {"huggingface": json.dumps({"info": {"features": hf}})}
     return pa.schema([*fields, *extra], metadata=metadata)
