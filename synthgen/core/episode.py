@@ -27,7 +27,7 @@ class EncodedVideo:
     """One camera's pictures of one episode, encoded once.
 
     Attributes:
-        data: a complete mp4 file: no B-frames, first frame a keyframe, pts = frame index, time base 1/fps.
+        data: a complete mp4 file: no B-frames, first frame a keyframe, frame k shown at exactly k/fps s.
         frames, width, height, fps: as they say.
         codec: "h264"; pix_fmt: "yuv420p"; options: encoder settings (gop, crf, preset).
         stats: histogram of the source pixels, taken before encoding.

@@ -54,7 +54,7 @@ class VideoWriter:
             like = (video.width, video.height, video.fps, video.codec, stream.codec_context.extradata)
             if self._container is None:
                 self._first = like
-                options = {**container_options(video.fps), "movflags": "+faststart"}
+                options = {**container_options(), "movflags": "+faststart"}
                 container = av.open(str(self._path), "w", format="mp4", options=options)
                 self._out = container.add_stream_from_template(stream, opaque=True)
                 self._out.time_base = Fraction(1, video.fps)
@@ -116,7 +116,7 @@ def extract(path: Path, from_frame: int, frames: int) -> bytes:
         # All timestamps are exact, so seeking lands on the keyframe at or before the wanted frame.
         source.seek(round(from_frame * tick / base), stream=stream, backward=True, any_frame=False)
         found = 0
-        with av.open(buffer, "w", format="mp4", options=container_options(rate.numerator)) as sink:
+        with av.open(buffer, "w", format="mp4", options=container_options()) as sink:
             out = sink.add_stream_from_template(stream, opaque=True)
             out.time_base = tick
             for packet in source.demux(stream):

@@ -159,7 +159,7 @@ class VideoEncoder:
             )
         self._size = (height, width)
         os.environ.setdefault("SVT_LOG", "1")  # errors only; the library writes its settings to stderr otherwise
-        container = av.open(self._buffer, "w", format="mp4", options=container_options(self._fps))
+        container = av.open(self._buffer, "w", format="mp4", options=container_options())
         stream = container.add_stream(
             self._encoder,
             rate=self._fps,
@@ -186,9 +186,13 @@ class VideoEncoder:
             self._container.mux(packet)
 
 
-def container_options(fps: int) -> dict[str, str]:
-    """Options of the mp4 writer: time base exactly 1/fps, no edit list."""
-    return {"use_editlist": "0", "video_track_timescale": str(fps), "fflags": "+bitexact"}
+def container_options() -> dict[str, str]:
+    """Options of the mp4 writer: no edit list, nothing of the library's version.
+
+    The time scale is the muxer's own choice for the rate, fps times a power of two, and so that of everybody's
+    files: what joins ours with those of lerobot takes the first file's scale for all.
+    """
+    return {"use_editlist": "0", "fflags": "+bitexact"}
 
 
 def encode_video(frames: Iterable[NDArray[np.uint8]], fps: int, options: VideoOptions | None = None) -> EncodedVideo:
