@@ -19,6 +19,8 @@ from synthgen.experts.timing import Curve
 
 # Between the held object and the rim when it comes over it, and the floor when it is let go, metres.
 OVER_RIM, OVER_FLOOR = 0.03, 0.006
+# What a hand that cannot open is worth in metres to fall.
+HALF_OPEN = 0.15
 # Steps in which the object is lowered, metres.
 STEP = 0.02
 # Distance kept from walls while something is carried over and into a receptacle, metres.
@@ -38,10 +40,29 @@ BACK, LOOSE = (0.02, 0.4), -0.004
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlacePlan:
-    """Configurations (n,) over the rim and down; ``short``: metres left between object and floor at the end."""
+    """One way to put it down.
+
+    Attributes:
+        knots: configurations (n,) over the rim and down.
+        short: metres left between object and floor at the end.
+        opening: (h,) hand targets that let go there without pressing against the walls.
+        part: how far that is from closed (0) to open (1).
+    """
 
     knots: tuple[Array, ...]
     short: float
+    opening: Array
+    part: float
+
+    @property
+    def good(self) -> bool:
+        """Nothing better need be looked for."""
+        return self.short < STEP and self.part == 1.0
+
+    @property
+    def cost(self) -> float:
+        """Dislike: metres to fall, and a hand that opens only partly may take along what it let go."""
+        return self.short + HALF_OPEN * (1.0 - self.part)
 
 
 def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
@@ -54,14 +75,14 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     if grip is None or grip.object != skill.object:
         raise EpisodeFailure("dropped", f"{skill.object} is not in a hand")
     arm = grip.arm
-    knots, curve = _plan_transfer(motion, skill)
+    plan, curve = _plan_transfer(motion, skill)
     motion.look((yield motion.segment(arm, "move", "transfer", arm_rows=motion.arm_rows(arm, curve, pace=0.9))))
     if (arm.name, skill.object) not in motion.world.touching:
         raise EpisodeFailure("dropped", f"{skill.object} on the way to {skill.into}")
-    opening = _opening(motion, arm, grip.grasp, knots[-1], skill.object)
-    motion.look((yield motion.segment(arm, "release", "open", hand_rows=motion.hand_rows(arm, opening, settle=0.1))))
+    hand_rows = motion.hand_rows(arm, plan.opening, settle=0.1)
+    motion.look((yield motion.segment(arm, "release", "open", hand_rows=hand_rows)))
     motion.grip = None
-    way = _way_home(motion, arm, grip.grasp, lowered=knots, released=skill.object)
+    way = _way_home(motion, arm, grip.grasp, lowered=plan.knots, released=skill.object)
     if way is None:
         raise EpisodeFailure("no_path", f"away from {skill.into}")
     rows = motion.arm_rows(arm, way)
@@ -72,7 +93,7 @@ def place(motion: Motion, skill: Place) -> Generator[Segment, World, None]:
     motion.look((yield motion.segment(arm, "retreat", "home", arm_rows=rows, hand_rows=opened)))
 
 
-def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Curve]:
+def _plan_transfer(motion: Motion, skill: Place) -> tuple[PlacePlan, Curve]:
     grip, planner = motion.grip, motion.planner
     assert grip is not None
     arm, now = grip.arm, motion.arm_targets(grip.arm)
@@ -85,6 +106,7 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
     plans = place_plans(
         motion,
         arm,
+        grip.grasp,
         rotation=rotation,
         tool=tool,
         seed=now if grip.over is None else grip.over,
@@ -94,14 +116,13 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
     )
     found: list[PlacePlan] = []
     for plan in plans:
-        # Deep enough: no need to look for a better one, if the way is free.
-        if plan.short < STEP:
+        if plan.good:
             curve = planner.curve(arm, [now, *plan.knots], clearance=TIGHT, held_clearance=0.0)
             if curve is not None:
                 planner.collisions.hold(None)
-                return plan.knots, curve
+                return plan, curve
         found.append(plan)
-    found.sort(key=lambda p: p.short)
+    found.sort(key=lambda p: p.cost)
     ways = (
         lambda knots: planner.curve(arm, knots, clearance=TIGHT, held_clearance=0.0),
         lambda knots: planner.detour(arm, knots, rng=motion.rng, clearance=TIGHT, held_clearance=0.0),
@@ -111,19 +132,28 @@ def _plan_transfer(motion: Motion, skill: Place) -> tuple[tuple[Array, ...], Cur
             curve = way([now, *plan.knots])
             if curve is not None:
                 planner.collisions.hold(None)
-                return plan.knots, curve
+                return plan, curve
     planner.collisions.hold(None)
     raise EpisodeFailure("no_path" if found else "unreachable", f"{skill.object} to {skill.into}")
 
 
 def place_plans(
-    motion: Motion, arm: Arm, *, rotation: Array, tool: Array, seed: Array, name: str, into: str, posture: float = 0.03
+    motion: Motion,
+    arm: Arm,
+    grasp: Grasp,
+    *,
+    rotation: Array,
+    tool: Array,
+    seed: Array,
+    name: str,
+    into: str,
+    posture: float = 0.03,
 ) -> Iterator[PlacePlan]:
     """Ways to bring the held object's centre over the receptacle and down, one per turn of the hand that works.
 
     Args:
         motion: the episode; its planner holds the object, or ignores it.
-        arm: which holds it.
+        arm, grasp: which holds it, and how.
         rotation: (3, 3) grasp frame -> world in which the object is held as it shall be put down, up to the yaw.
         tool: (3,) the object's centre in the grasp frame, metres.
         seed: (n,) configuration to start from; ``posture``: pull to the rest posture while solving.
@@ -154,9 +184,30 @@ def place_plans(
                 return None
             return down.q
 
-        knots, short = _lower(lowered, above.q, rise)
-        if short <= HIGHEST_DROP:
-            yield PlacePlan(knots=tuple(knots), short=short)
+        way = _lower(lowered, above.q, rise)
+        plan = min(_releases(motion, arm, grasp, way), key=lambda p: p.cost)
+        if plan.short <= HIGHEST_DROP:
+            yield plan
+
+
+def _releases(motion: Motion, arm: Arm, grasp: Grasp, way: list[tuple[Array, float]]) -> Iterator[PlacePlan]:
+    """Where to let go on the way down, (configuration, metres left) each: at its end, or before the walls are in the
+    way of the opening hand."""
+    planner = motion.planner
+    closed = planner.driven[arm.hand_columns]
+    wide = grasp.open - closed
+    for k in range(len(way), 0, -1):
+        q, short = way[k - 1]
+        part = 1.0
+        for part in (1.0, 0.75, 0.5):
+            planner.set_hand(arm, closed + part * wide)
+            if not planner.collides(arm, q, clearance=0.0, held_clearance=-1.0):
+                break
+        planner.set_hand(arm, closed)
+        knots = tuple(q for q, _ in way[:k])
+        yield PlacePlan(knots=knots, short=short, opening=closed + part * wide, part=part)
+        if part == 1.0:
+            return
 
 
 def _spots(motion: Motion, name: str, into: str) -> Iterator[tuple[Array, float]]:
@@ -172,25 +223,24 @@ def _spots(motion: Motion, name: str, into: str) -> Iterator[tuple[Array, float]
         yield state.frame.position, turn
 
 
-def _lower(lowered: Callable[[Array, float], Array | None], above: Array, rise: float) -> tuple[list[Array], float]:
-    """Down to the floor at once if that works, else step by step as deep as it goes: (configurations, metres left).
+def _lower(lowered: Callable[[Array, float], Array | None], above: Array, rise: float) -> list[tuple[Array, float]]:
+    """Down to the floor at once if that works, else step by step as deep as it goes: (configuration, metres left).
 
     ``lowered(start, height)``: the configuration ``height`` metres above the end, or None when it is not possible.
     """
     half = lowered(above, rise / 2)
     low = None if half is None else lowered(half, 0.0)
     if half is not None and low is not None:
-        return [above, half, low], 0.0
-    knots, short = [above], rise
+        return [(above, rise), (half, rise / 2), (low, 0.0)]
+    way = [(above, rise)]
     steps = max(1, int(np.ceil(rise / STEP)))
     for k in range(1, steps + 1):
         height = rise * (1 - k / steps)
-        down = lowered(knots[-1], height)
+        down = lowered(way[-1][0], height)
         if down is None:
             break
-        knots.append(down)
-        short = height
-    return knots, short
+        way.append((down, height))
+    return way
 
 
 def place_over(
@@ -202,25 +252,10 @@ def place_over(
     tool = rotation.T @ (state.center - position)
     planner.set_hand(arm, grasp.close)
     planner.hold(arm, state.prop.body, at)
-    found = next(place_plans(motion, arm, rotation=rotation, tool=tool, seed=lifted, name=name, into=into), None)
+    found = next(place_plans(motion, arm, grasp, rotation=rotation, tool=tool, seed=lifted, name=name, into=into), None)
     planner.collisions.hold(None)
     planner.put(state.prop.body, state.pose)
     return None if found is None else found.knots[0]
-
-
-def _opening(motion: Motion, arm: Arm, grasp: Grasp, q: Array, name: str) -> Array:
-    """Hand targets (h,) that let go without pressing the hand against the receptacle's walls."""
-    planner, body = motion.planner, motion.world.objects[name].prop.body
-    planner.ignore(body)
-    opening = grasp.open
-    for part in (1.0, 0.75, 0.5):
-        opening = grasp.close + part * (grasp.open - grasp.close)
-        planner.set_hand(arm, opening)
-        if not planner.collides(arm, q, clearance=0.0):
-            break
-    planner.set_driven(motion.targets)
-    planner.ignore(body, on=False)
-    return opening
 
 
 def _way_home(motion: Motion, arm: Arm, grasp: Grasp, *, lowered: tuple[Array, ...], released: str) -> Curve | None:
