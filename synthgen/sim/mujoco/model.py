@@ -67,7 +67,7 @@ def build_model(
     # The scene's names are prim paths; attaching it under the prefix "/" gives them their leading slash back.
     robot.attach(surroundings, prefix="/", frame=robot.worldbody.add_frame())
     if purpose == "visual":
-        add_looks(robot, scene, shadows=shadows)
+        add_looks(robot, scene, shadows=shadows, coarse=faces is not None)
     try:
         return robot.compile()
     except ValueError as error:
