@@ -145,7 +145,8 @@ def test_masses_and_friction_of_a_sample_reach_the_engine(fresh):
     np.testing.assert_allclose(block.data.body_mass.torch.flatten(), (0.07, 0.13, 0.1), rtol=1e-5)
     inertia = block.data.body_inertia.torch.reshape(ENVS, -1)[:, 0].numpy()
     np.testing.assert_allclose(inertia / inertia[2], (0.7, 1.3, 1.0), rtol=1e-3)
-    np.testing.assert_allclose(_friction(fresh, block), np.array([0.5, 1.0, 2.0]) * 0.9, rtol=1e-4)
+    authored = 0.8 if fresh.engine.name == "newton" else 0.9  # Newton has one friction, and takes the dynamic one
+    np.testing.assert_allclose(_friction(fresh, block), np.array([0.5, 1.0, 2.0]) * authored, rtol=1e-4)
 
 
 def _friction(sim, body):

@@ -30,7 +30,7 @@ from synthgen.core.scene import Geom, Joint, SceneSpec
 from synthgen.embodiments.assets import cache_folder
 from synthgen.sim.isaac.links import prim_name
 
-RECIPE = 2  # raise when what is written changes
+RECIPE = 3  # raise when what is written changes
 ROOT = "/Scene"
 SHELF_HEIGHT = 40.0  # metres above the environment's origin
 SHELF_GAP = 0.6  # metres between parked things
@@ -224,8 +224,12 @@ class _Writer:
         for body in scene.bodies.values():
             self._label(body.path)
             for geom in body.geoms:
-                if geom.kind == "mesh" and geom.collides and len(geom.hulls) > 1:
+                if not geom.collides:
+                    continue
+                if geom.kind == "mesh" and len(geom.hulls) > 1:
                     self._hulls(body.path, geom)
+                else:
+                    prevail(self._prim(geom.path))
         for geom in scene.static_geoms:
             if geom.kind == "mesh" and geom.collides and len(geom.hulls) > 1:
                 self._hulls(self._prefix, geom)
@@ -317,6 +321,8 @@ class _Writer:
             material, _ = UsdShade.MaterialBindingAPI(prim).ComputeBoundMaterial("physics")
             if material:
                 UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material, materialPurpose="physics")
+            if owner in self._scene.bodies:
+                prevail(mesh.GetPrim())
 
     def _colors(self) -> None:
         """Materials that a sample may recolour: one per object with colour jitter; the scene's own where drawn."""
@@ -360,6 +366,16 @@ class _Writer:
 
 
 LABEL = "class"
+
+
+def prevail(prim: Usd.Prim) -> None:
+    """On Newton, let a movable body's own friction prevail over the table's and the hand's, with torsion, as on MuJoCo.
+
+    Newton takes the larger of two frictions otherwise, so that a smaller drawn one would do nothing.
+    """
+    prim.AddAppliedSchema("MjcCollisionAPI")
+    prim.CreateAttribute("mjc:priority", Sdf.ValueTypeNames.Int, custom=False).Set(1)
+    prim.CreateAttribute("mjc:condim", Sdf.ValueTypeNames.Int, custom=False).Set(4)
 
 
 def _ancestors(prim: Usd.Prim) -> list[Usd.Prim]:
