@@ -10,7 +10,7 @@ ISAAC_CACHE ?= $(HOME)/.cache/synthgen/warp
 isaac: $(ISAAC_VENV)/.ready  ## .venv-isaac with Isaac Lab 3.0, for --simulator ovphysx and newton
 
 test-isaac: $(ISAAC_VENV)/.ready  ## the tests that need Isaac Lab; no GPU, no Kit
-	WARP_CACHE_PATH=$(ISAAC_CACHE) $(ISAAC_BIN)/python -m pytest tests/isaac -p no:cacheprovider -p no:xdist $(ARGS)
+	WARP_CACHE_PATH=$(ISAAC_CACHE) $(ISAAC_BIN)/python -m pytest tests/isaac -p no:cacheprovider $(ARGS)
 
 $(ISAAC_BIN)/python:
 	@$(ISAAC_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null || \

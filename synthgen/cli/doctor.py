@@ -51,8 +51,9 @@ class Check:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--simulators", is_flag=True, help="Print what each simulator supports, and nothing else.")
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(ctx: click.Context, as_json: bool, simulators: bool) -> None:
     """What this machine can run: Python, EGL, GPU, RT cores, Isaac Lab, Ray, video codecs, disk, assets.
 
     Exit code 2 when something that the default options need is missing.
@@ -61,7 +62,13 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     Examples:
       synthgen doctor
       synthgen doctor --json
+      synthgen doctor --simulators
     """
+    if simulators:
+        from synthgen.sim.isaac.capabilities import capabilities, table
+
+        click.echo(json.dumps([asdict(c) for c in capabilities()]) if as_json else table())
+        return
     checks = [probe() for probe in PROBES]
     if as_json:
         click.echo(json.dumps([asdict(c) for c in checks]))

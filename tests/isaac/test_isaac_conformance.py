@@ -15,7 +15,7 @@ from synthgen.testing.simulator_tests import SimulatorTests
 from synthgen.usd.load import load_scene
 from synthgen.usd.sample import sample_scene
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("isaac")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 KITCHEN = Path(__file__).parent / "kitchen.usda"
 
 

@@ -111,6 +111,12 @@ def test_the_layer_is_written_once(kitchen):
         ('upAxis = "Z"', 'upAxis = "Y"', "upAxis Y"),
         ("gravityDirection = (0, 0, -1)", "gravityDirection = (1, 0, -1)", "not along -z"),
         ('def Scope "things"', 'def Xform "things" (prepend apiSchemas = ["PhysicsRigidBodyAPI"])', "/World/things"),
+        (
+            "        def PhysicsFixedJoint",
+            '        def PhysicsFixedJoint "hold"\n        {\n            rel physics:body1 = </World/things/can>\n'
+            "        }\n\n        def PhysicsFixedJoint",
+            "slot 'target' may do without /World/things/can",
+        ),
         ("def PhysicsPrismaticJoint", "def PhysicsSphericalJoint", "spherical"),
     ],
 )

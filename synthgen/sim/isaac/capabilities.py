@@ -44,7 +44,7 @@ def capabilities() -> tuple[Capability, ...]:
     """The table."""
     return (
         _row("runs without a GPU", "y y y n"),
-        _row("runs on a GPU", "n ? ? ?", "--device cuda:0; needs an NVIDIA driver"),
+        _row("runs on a GPU", "n ? ? ?", "SYNTHGEN_DEVICE=cuda:0; needs an NVIDIA driver"),
         _row("several environments per process", "y y y ?"),
         _row("bitwise repeatable", "y n n n", "Isaac Lab computes in float32 and promises no order of contacts"),
         _row("object layout, absent objects", "y y y ?"),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from synthgen.sim.isaac.simulator import IsaacSimulator
 from synthgen.sim.registry import SimulatorOptions
 
 
 def _make(engine: str, options: SimulatorOptions, device: str | None) -> IsaacSimulator:
+    # Where to simulate changes no draw, so it is no part of the plan: cuda:0 for a worker that has a GPU.
     return IsaacSimulator(
-        engine, device=device, rendering=options.rendering, shadows=options.shadows, root_of=options.root_of
+        engine,
+        device=os.environ.get("SYNTHGEN_DEVICE") or device,
+        rendering=options.rendering,
+        shadows=options.shadows,
+        root_of=options.root_of,
     )
 
 

@@ -92,6 +92,7 @@ def prepare(scene: SceneSpec) -> ReadyScene:
     mechanisms = find_mechanisms(scene)
     held = {b for m in mechanisms for b in m.bodies}
     free = tuple(p for p in scene.bodies if p not in held)
+    _refuse_absent(scene, held)
     digest = hashlib.sha256(f"{RECIPE}|{scene.source}|{scene.digest}".encode()).hexdigest()[:24]
     path = cache_folder() / "isaac" / f"scene-{digest}.usda"
     writer = _Writer(scene, prefix)
@@ -118,6 +119,19 @@ def prepare(scene: SceneSpec) -> ReadyScene:
         looks=writer.looks,
         parking={p: parked(i) for i, p in enumerate(free)},
     )
+
+
+def _refuse_absent(scene: SceneSpec, held: set[str]) -> None:
+    """What a joint holds cannot be put on the shelf."""
+    body = {name: o.body for name, o in scene.objects.items()} | {n: r.body for n, r in scene.receptacles.items()}
+    for slot in scene.slots:
+        loose = len(slot.candidates) > 1 or slot.probability < 1.0
+        for name in slot.candidates if loose else ():
+            if body.get(name) in held:
+                raise SceneError(
+                    f"{scene.source}: slot {slot.name!r} may do without {body[name]}, which a joint holds",
+                    remedy="make it the slot's only candidate, or take the joint away, or choose --simulator mujoco",
+                )
 
 
 def parked(index: int) -> Pose:
