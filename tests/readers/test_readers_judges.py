@@ -24,7 +24,7 @@ def test_lerobot_doctor(sets, name):
 
 
 def test_lerobot_lint(sets, episodes, tmp_path):
-    """Clean, but for one thing: it calls a joint dead whose deviation is below 1 % of the largest one, in whatever unit.
+    """Clean but for one thing: it calls a joint dead whose deviation is below 1 % of the largest, whatever the units.
 
     Our gripper is a slide of a few centimetres, in metres, beside joints in radians.
     """
