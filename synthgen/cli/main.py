@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from typing import NamedTuple
 
@@ -90,7 +91,13 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: runs the command line and exits with its code."""
-    sys.exit(guarded(lambda: cli.main(prog_name="synthgen", standalone_mode=False)))
+    code = guarded(lambda: cli.main(prog_name="synthgen", standalone_mode=False))
+    if "ray" in sys.modules:
+        # Everything was given back already; Ray's own clearing up would wait for a cluster that may be gone.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _exists(where: _Where) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import socket
+import platform
+import threading
 import time
 import warnings
 from typing import Any
 
-from synthgen.core.errors import MachineError
+from synthgen.core.errors import IncompleteRunError, MachineError
 from synthgen.core.plan import Shard
+from synthgen.engine.headwatch import HeadWatch, answers
 from synthgen.engine.pool import PoolEvent
 from synthgen.engine.settings import Job
 from synthgen.engine.supervisor import Supervisor
@@ -29,6 +31,9 @@ QUIET = {
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 OBJECT_STORE = 80 << 20  # bytes; only kilobytes ever go through it
 POLL_EVERY = 1.0
+NODES_EVERY = 5.0
+NODES_GONE = 20.0
+DRIVER_SILENT = 180.0
 
 
 class WorkerActor:
@@ -36,10 +41,13 @@ class WorkerActor:
 
     def __init__(self, job: dict[str, Any], worker: str) -> None:
         self._supervisor = Supervisor(Job.from_json(job), worker)
+        self._node = os.getppid()
+        self._heard = time.monotonic()
+        threading.Thread(target=self._leave, daemon=True, name="leave").start()
 
     def ready(self) -> dict[str, Any]:
         """Where it runs."""
-        return {"node": socket.gethostname(), "pid": os.getpid()}
+        return {"node": platform.node(), "pid": os.getpid()}
 
     def run_shard(self, shard: dict[str, Any], alone: bool) -> dict[str, Any]:
         """See ``Supervisor.run_shard``; with a snapshot, so that the last word of a worker is never missed."""
@@ -47,7 +55,8 @@ class WorkerActor:
         return result | {"snapshot": self._supervisor.snapshot()}
 
     def snapshot(self) -> dict[str, Any]:
-        """See ``Supervisor.snapshot``."""
+        """See ``Supervisor.snapshot``. Its coming every second tells that the driver is alive."""
+        self._heard = time.monotonic()
         return self._supervisor.snapshot()
 
     def drain(self) -> None:
@@ -62,6 +71,12 @@ class WorkerActor:
         """See ``Supervisor.close``."""
         self._supervisor.close()
 
+    def _leave(self) -> None:
+        """End this process soon after its node's Ray, which an actor outlives otherwise, or after a silent driver."""
+        while os.getppid() == self._node and time.monotonic() - self._heard < DRIVER_SILENT:
+            time.sleep(1.0)
+        os._exit(1)
+
 
 class RayPool:
     """Workers on a cluster: a local one started here, or the one at ``address``."""
@@ -75,7 +90,10 @@ class RayPool:
         self._calls: dict[Any, tuple[str, str]] = {}  # pending reference -> (worker, what for)
         self._asked: dict[str, Any] = {}  # worker -> pending snapshot
         self._seen: dict[str, dict[str, Any]] = {}
-        self._polled = 0.0
+        self._polled = self._looked = 0.0
+        self._last_alive = time.monotonic()
+        self._head = HeadWatch("", remedy="")
+        self._gone = False
 
     def start(self, workers: int) -> None:
         """Connect and ask for the workers.
@@ -88,7 +106,12 @@ class RayPool:
             self._ask_for(f"w{index:04d}")
 
     def wait(self, timeout: float) -> list[PoolEvent]:
-        """See the protocol."""
+        """See the protocol.
+
+        Raises:
+            IncompleteRunError: no node of the cluster is left.
+        """
+        self._check_nodes()
         self._poll()
         if not self._calls:
             time.sleep(timeout)
@@ -102,6 +125,8 @@ class RayPool:
             try:
                 result = self._ray.get(reference)
             except self._ray.exceptions.RayActorError as error:
+                for known in (self._seen, self._asked, self._actors):
+                    known.pop(worker, None)
                 events.append(PoolEvent(kind="lost", worker=worker, result={"message": _first_line(error)}))
                 continue
             if what == "shard":
@@ -116,7 +141,6 @@ class RayPool:
 
     def restart(self, worker: str) -> None:
         """See the protocol."""
-        self._asked.pop(worker, None)
         self._ask_for(worker)
 
     def snapshots(self) -> dict[str, dict[str, Any]]:
@@ -130,14 +154,18 @@ class RayPool:
 
     def stop(self) -> None:
         """Kill the actors: their guards kill the simulators."""
+        if self._gone:
+            return
         for actor in self._actors.values():
             self._ray.kill(actor)
 
     def close(self) -> None:
         """Let the simulators end, then leave the cluster (and end it, if it was started here)."""
-        if self._ray is None:
+        self._head.close()
+        if self._ray is None or self._gone:
             return
-        pending = [a.close.remote() for a in self._actors.values()]
+        waiting = {w for w, what in self._calls.values() if what == "ready"}
+        pending = [a.close.remote() for w, a in self._actors.items() if w not in waiting]
         if pending:
             self._ray.wait(pending, num_returns=len(pending), timeout=self._job.settings.deadline("close") + 2)
         self.stop()
@@ -153,33 +181,39 @@ class RayPool:
         return int(min(*room, 1 << 30))
 
     def _connect(self) -> None:
-        for name, value in (QUIET if self._address else QUIET | LOOPBACK).items():
+        here = self._address is None or self._address.startswith(("127.", "localhost:"))
+        for name, value in (QUIET | LOOPBACK if here else QUIET).items():
             os.environ.setdefault(name, value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray: Any = importlib.import_module("ray")
             self._ray = ray
-            if ray.is_initialized():
-                return
-            self._mine = True
-            if self._address:
-                check_address(self._address)
-            local = {"object_store_memory": OBJECT_STORE, "include_dashboard": False}
-            try:
-                ray.init(
-                    address=self._address or "local",
-                    namespace=f"synthgen-{self._job.plan.digest()[:12]}-{os.getpid()}",
-                    configure_logging=True,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    **({} if self._address else local),
-                )
-            except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
-                where = f"at {self._address}" if self._address else "on this machine"
-                raise MachineError(
-                    f"no Ray cluster {where}: {_first_line(error)}",
-                    remedy="check --address with `ray status`, or leave it out to start a cluster here",
-                ) from error
+            if not ray.is_initialized():
+                self._init(ray)
+            if not (self._address or "").startswith("ray://"):
+                head = str(ray.get_runtime_context().gcs_address)
+                self._head = HeadWatch(head, remedy="start the cluster again, then run the same command: it resumes")
+
+    def _init(self, ray: Any) -> None:
+        self._mine = True
+        if self._address:
+            check_address(self._address)
+        local = {"object_store_memory": OBJECT_STORE, "include_dashboard": False}
+        try:
+            ray.init(
+                address=self._address or "local",
+                namespace=f"synthgen-{self._job.plan.digest()[:12]}-{os.getpid()}",
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **({} if self._address else local),
+            )
+        except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
+            where = f"at {self._address}" if self._address else "on this machine"
+            raise MachineError(
+                f"no Ray cluster {where}: {_first_line(error)}",
+                remedy="check --address with `ray status`, or leave it out to start a cluster here",
+            ) from error
 
     def _ask_for(self, worker: str) -> None:
         remote: Any = self._ray.remote(WorkerActor)
@@ -193,6 +227,22 @@ class RayPool:
         ).remote(self._job.to_json(), worker)
         self._actors[worker] = actor
         self._calls[actor.ready.remote()] = (worker, "ready")
+
+    def _check_nodes(self) -> None:
+        """Notice the end of the cluster, which Ray itself takes for a wait for better days."""
+        now = time.monotonic()
+        if now - self._looked < NODES_EVERY:
+            return
+        self._looked = now
+        if self._head.gone():
+            self._gone = True
+        elif any(node["Alive"] for node in self._ray.nodes()):
+            self._last_alive = now
+        elif now - self._last_alive > NODES_GONE:
+            self._gone = True
+        if self._gone:
+            self._head.close()
+            raise IncompleteRunError("the Ray cluster is gone", remedy="start it again")
 
     def _poll(self) -> None:
         """Collect answers to the last round of snapshot calls; start another at most once a second."""
@@ -215,21 +265,17 @@ class RayPool:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address where nobody listens, at once instead of after Ray's minutes.
+    """Refuse a HOST:PORT where nobody listens, at once instead of after Ray's minutes.
 
     Raises:
         MachineError.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address == "auto" or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except OSError as error:
+    plain = address.removeprefix("ray://")
+    if ":" in plain and not answers(plain):
         raise MachineError(
-            f"no Ray cluster at {address}: {error}",
+            f"no Ray cluster at {address}: nobody listens there",
             remedy="check --address with `ray status`, or leave it out to start a cluster here",
-        ) from error
+        )
 
 
 def _first_line(error: BaseException) -> str:

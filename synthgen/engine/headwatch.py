@@ -1,0 +1,60 @@
+"""Noticing that the head of the cluster is gone, even while the driver is stuck in a call to Ray."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+
+EVERY = 5.0  # seconds between looks
+GONE = 20.0  # seconds without an answer after which the head is taken for gone
+STUCK = 15.0  # further seconds that the driver has to notice by itself
+
+
+class HeadWatch:
+    """Asks the head's port every few seconds.
+
+    With the head gone, calls to Ray block, and after a minute Ray ends the process with a code of its own. The driver
+    asks ``gone()`` between calls; should it be stuck in one, this ends the process in its place, with exit code 3.
+
+    Args:
+        head: HOST:PORT, or "" when it cannot be asked (``ray://``).
+        remedy: what to tell the user.
+    """
+
+    def __init__(self, head: str, *, remedy: str) -> None:
+        self._head = head
+        self._remedy = remedy
+        self._heard = time.monotonic()
+        self._closed = threading.Event()
+        if head:
+            threading.Thread(target=self._watch, daemon=True, name="head-watch").start()
+
+    def gone(self) -> bool:
+        """Whether the head has not answered for a while."""
+        return bool(self._head) and time.monotonic() - self._heard > GONE
+
+    def close(self) -> None:
+        """Stop watching: the driver goes its own way from here."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(EVERY):
+            if answers(self._head):
+                self._heard = time.monotonic()
+            elif time.monotonic() - self._heard > GONE + STUCK:
+                sys.stderr.write(f"error: the head of the Ray cluster is gone\n  remedy: {self._remedy}\n")
+                sys.stderr.flush()
+                os._exit(3)
+
+
+def answers(address: str) -> bool:
+    """Whether somebody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except (OSError, ValueError):
+        return False
+    return True
