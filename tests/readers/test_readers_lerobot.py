@@ -165,8 +165,20 @@ def test_language_columns(sets, episodes):
     assert next(iter(loader))["action"].shape[0] == 8
 
 
-def test_ray_reads_it(sets):
-    ray_data = pytest.importorskip("ray.data")
-    if not hasattr(ray_data, "read_lerobot"):
-        pytest.skip("this Ray has no read_lerobot")
-    assert ray_data.read_lerobot(str(sets["lerobot"])).count() > 0
+@pytest.mark.skipif(Version("0.5") > LEROBOT, reason="ray.data.read_lerobot needs lerobot 0.5 or later")
+def test_ray_reads_it(sets, episodes, frames):
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        rows = ray.data.read_lerobot(str(sets["lerobot"])).take_all()
+    finally:
+        ray.shutdown()
+    assert sorted(r["index"] for r in rows) == list(range(sum(len(e) for e in episodes)))
+    whole = np.concatenate([e.action for e in episodes])
+    pictures = np.concatenate([f["wrist"] for f in frames])
+    for row in rows[::17]:
+        assert np.array_equal(row["action"], whole[row["index"]])
+        found = np.asarray(row["observation.images.wrist"]).astype(int)
+        found = found if found.shape[-1] == 3 else found.transpose(1, 2, 0)
+        assert np.abs(found - pictures[row["index"]]).max() <= TOLERANCE
