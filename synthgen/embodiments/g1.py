@@ -23,9 +23,9 @@ from synthgen.embodiments import g1_hand as hand
 # pelvis 7.5 cm below it: the elbow barely bends past level, so carrying something over a bin's rim needs the height.
 BASE = Pose.of((-0.15, 0.0, -0.83))
 WAIST_HOME = 0.0
-# Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it. At home the hands stay clear of
-# where objects are put (x > 0.17, |y| < 0.34 from the table's near edge).
-ARM_HOME = (0.48, -0.99, -0.79, -0.13, 0.91)
+# Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it. At home the hands wait in
+# view, 18 cm above the table: higher than the things that are put under them.
+ARM_HOME = (-0.41, -0.92, -0.09, -0.2, 0.84)
 ARM_REST = (0.2, -0.2, 0.0, 0.0, 0.0)
 WEIGHTS = (0.6, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=1000.0, kv=60.0)

@@ -20,7 +20,8 @@ BASE = Pose.of((-0.15, 0.0, -0.02))
 WAIST_HOME = (0.0, 0.05, 0.0)  # yaw, pitch, roll
 NECK_HOME = (0.0, 0.0, 0.26)  # yaw, roll, pitch: looking down
 # Right arm: shoulder pitch, roll, yaw, elbow pitch, wrist yaw, roll, pitch. The left arm mirrors it.
-ARM_HOME = (0.17, -0.57, -0.27, -1.44, -0.29, 0.51, -0.30)
+# At home the hands wait in view, 18 cm above the table: higher than the things that are put under them.
+ARM_HOME = (0.05, -0.44, -0.17, -1.84, -0.33, 0.32, -0.13)
 ARM_REST = (-0.3, -0.3, 0.0, -1.4, 0.0, 0.0, 0.0)
 WEIGHTS = (0.3, 0.3, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=2000.0, kv=80.0)
