@@ -6,7 +6,7 @@ N ?= 12
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check lint types imports lock clean setup setup-dev help
+.PHONY: demo test readers check lint types imports lock clean setup setup-dev help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ demo: setup  ## make 12 demonstrations with pictures in data/demo
 
 test: setup-dev  ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+readers:  ## .venv-readers: the programs that read our data sets, and their tests
+	.ci/readers.sh test -q
 
 check: lint types imports  ## lint, types and the import contract
 
@@ -54,6 +57,7 @@ lock: | $(VENV)/bin/python  ## pin the requirements anew
 	  --no-emit-index-url --group build --group dev -c requirements/main.lock pyproject.toml -o requirements/dev.lock
 
 clean:  ## remove the environments and what was generated
-	rm -rf $(VENV) data dist build
+	rm -rf .venv .venv-* data dist build
 
 include cluster/check.mk
+include requirements/isaac.mk
