@@ -74,6 +74,7 @@ def names(value: str | None) -> tuple[str, ...]:
 @click.option("--gpus", type=float, default=0.0, show_default=True, help="GPUs (or a fraction) per worker.")
 @click.option("--memory", type=float, default=12.0, show_default=True, help="GiB a simulator may use.")
 @click.option("--deadline", "deadlines", multiple=True, metavar="PHASE=S", help="Longest silence in a phase, seconds.")
+@click.option("--episodes-per-dataset", type=int, help="Episodes per data set; more make several.  [default: 50000]")
 @click.option("--json", "as_json", is_flag=True, help="Print the end as JSON, and progress as JSON lines.")
 def run(
     *,
@@ -99,6 +100,7 @@ def run(
     gpus: float,
     memory: float,
     deadlines: tuple[str, ...],
+    episodes_per_dataset: int | None,
     as_json: bool,
 ) -> None:
     """Make demonstrations: simulate, check, render, and write data sets.
@@ -156,10 +158,20 @@ def run(
         require_egl()
     store = RunStore.create(out, plan)
     job = Job(root=store.root, plan=plan, project=project, asset_root=asset_root, settings=settings)
-    execute(job, store, workers=workers, address=address, as_json=as_json)
+    if episodes_per_dataset is not None:
+        positive("--episodes-per-dataset", episodes_per_dataset)
+    execute(job, store, workers=workers, address=address, as_json=as_json, episodes_per_dataset=episodes_per_dataset)
 
 
-def execute(job: Job, store: RunStore, *, workers: int, address: str | None, as_json: bool) -> None:
+def execute(
+    job: Job,
+    store: RunStore,
+    *,
+    workers: int,
+    address: str | None,
+    as_json: bool,
+    episodes_per_dataset: int | None = None,
+) -> None:
     """Run a job to its end, finalize it, and say where everything is.
 
     Raises:
@@ -187,7 +199,7 @@ def execute(job: Job, store: RunStore, *, workers: int, address: str | None, as_
     finally:
         view.close()
     try:
-        finish(job, store, as_json=as_json)
+        finish(job, store, as_json=as_json, episodes_per_dataset=episodes_per_dataset)
     except KeyboardInterrupt:
         raise IncompleteRunError("stopped while the data sets were put together", remedy=resume) from None
 
@@ -202,7 +214,7 @@ def resume_command(job: Job, workers: int) -> str:
     return " ".join(parts)
 
 
-def finish(job: Job, store: RunStore, *, as_json: bool) -> None:
+def finish(job: Job, store: RunStore, *, as_json: bool, episodes_per_dataset: int | None = None) -> None:
     """Finalize a run whose every shard is committed, write the report, print where things are.
 
     Raises:
@@ -210,11 +222,16 @@ def finish(job: Job, store: RunStore, *, as_json: bool) -> None:
     """
     from synthgen.engine.sources import exporters_of
     from synthgen.report.run import write_report
-    from synthgen.store.finalize import finalize
+    from synthgen.store.finalize import EPISODES_PER_DATASET, finalize
     from synthgen.store.gc import sweep
     from synthgen.store.status import status
 
-    made = finalize(store, exporters_of(job.plan, job.project), command=command_of(job.plan, store.root.name))
+    made = finalize(
+        store,
+        exporters_of(job.plan, job.project),
+        command=command_of(job.plan, store.root.name),
+        episodes_per_dataset=episodes_per_dataset or EPISODES_PER_DATASET,
+    )
     sweep(store)
     report = write_report(store.root, command=command_of(job.plan, store.root.name))
     state = status(store)

@@ -8,22 +8,44 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synthgen.core.errors import StorageError
 from synthgen.core.exporter import DatasetSpec, DatasetSummary, Exporter, ShardFiles
 from synthgen.core.failpoint import failpoint
 from synthgen.store.files import dump, load, storage_errors, sync_tree, token
 from synthgen.store.files import replace as write
-from synthgen.store.record import CommitRecord
+from synthgen.store.record import CommitRecord, FormatRecord
 from synthgen.store.run import RunStore
 
+EPISODES_PER_DATASET = 50_000
+INDEX = "datasets.json"
 
-def finalize(store: RunStore, exporters: Mapping[str, Exporter], *, command: str = "") -> list[DatasetSummary]:
+
+@dataclass(frozen=True, kw_only=True)
+class _Committed:
+    """What finalizing needs of a commit record; without its slots, of which a run has many."""
+
+    shard: str
+    folder: str
+    episodes: int
+    formats: Mapping[str, FormatRecord]
+
+
+def finalize(
+    store: RunStore,
+    exporters: Mapping[str, Exporter],
+    *,
+    command: str = "",
+    episodes_per_dataset: int = EPISODES_PER_DATASET,
+) -> list[DatasetSummary]:
     """Make every data set of the run from what is committed. Idempotent; a second caller waits for the first.
 
     A data set is built beside its place and then moved there in one step, so a reader sees the old one or the new one.
+    An embodiment with more episodes than ``episodes_per_dataset`` gets several, cut between shards:
+    ``<embodiment>-000``, ``-001`` and so on. ``datasets.json`` lists them all.
     ``command``: the command line that makes the run again, for the data set's card.
 
     Raises:
@@ -31,50 +53,79 @@ def finalize(store: RunStore, exporters: Mapping[str, Exporter], *, command: str
     """
     with storage_errors(store.root), _lock(store.root / "finalize.lock"):
         made: list[DatasetSummary] = []
-        records = _by_embodiment(store)
+        index: list[dict[str, Any]] = []
+        shards, described = _committed(store, command)
         for key in store.plan.formats:
-            for embodiment, shards in records.items():
-                made.append(_one(store, key, exporters[key], embodiment, records=shards, command=command))
+            for embodiment, mine in shards.items():
+                parts = _parts(mine, episodes_per_dataset)
+                for number, part in enumerate(parts):
+                    name = embodiment if len(parts) == 1 else f"{embodiment}-{number:03d}"
+                    summary = _one(store, key, exporters[key], name, shards=part, dataset=described[embodiment])
+                    made.append(summary)
+                    where = {"format": key, "embodiment": embodiment, "path": f"{key}/{name}"}
+                    counts = {"episodes": summary.episodes, "frames": summary.frames}
+                    index.append({**where, **counts, "shards": [part[0].shard, part[-1].shard]})
+        write(store.root / INDEX, dump({"datasets": index}))
+        _remove_others(store, {entry["path"] for entry in index})
         return made
 
 
-def _by_embodiment(store: RunStore) -> dict[str, list[CommitRecord]]:
-    """Non-empty shards by embodiment: cells in plan order, slots in order within a cell."""
+def _committed(store: RunStore, command: str) -> tuple[dict[str, list[_Committed]], dict[str, DatasetSpec]]:
+    """Non-empty shards by embodiment, cells in plan order, slots in order within a cell; and what their sets are."""
     place = {c.name: i for i, c in enumerate(store.plan.cells)}
-    records = sorted((r for r in store.records() if r.slots), key=lambda r: (place[r.cell], r.start))
-    found: dict[str, list[CommitRecord]] = {}
     embodiment_of = {c.name: c.embodiment for c in store.plan.cells}
-    for record in records:
-        found.setdefault(embodiment_of[record.cell], []).append(record)
-    return found
+    keyed: dict[str, list[tuple[tuple[int, int], _Committed]]] = {}
+    first: dict[str, tuple[tuple[int, int], CommitRecord]] = {}
+    for r in store.records():
+        if not r.slots:
+            continue
+        embodiment, order = embodiment_of[r.cell], (place[r.cell], r.start)
+        shard = _Committed(shard=r.shard, folder=r.folder, episodes=len(r.slots), formats=r.formats)
+        keyed.setdefault(embodiment, []).append((order, shard))
+        if embodiment not in first or order < first[embodiment][0]:
+            first[embodiment] = (order, r)
+    shards = {e: [s for _, s in sorted(found, key=lambda x: x[0])] for e, found in keyed.items()}
+    return shards, {e: _dataset(store, e, record, command) for e, (_, record) in first.items()}
+
+
+def _parts(shards: list[_Committed], limit: int) -> list[list[_Committed]]:
+    """Consecutive shards of at most ``limit`` episodes together; a shard is never divided."""
+    parts: list[list[_Committed]] = []
+    room = 0
+    for shard in shards:
+        if not parts or shard.episodes > room:
+            parts.append([])
+            room = limit
+        parts[-1].append(shard)
+        room -= shard.episodes
+    return parts
 
 
 def _one(
-    store: RunStore, key: str, exporter: Exporter, embodiment: str, *, records: list[CommitRecord], command: str
+    store: RunStore, key: str, exporter: Exporter, name: str, *, shards: list[_Committed], dataset: DatasetSpec
 ) -> DatasetSummary:
-    dataset = _dataset(store, embodiment, records, command)
-    root = store.root / key / embodiment
-    marker = store.root / "finalized" / f"{key}.{embodiment}.json"
-    digest = hashlib.sha256(repr([(r.folder, r.shard) for r in records]).encode()).hexdigest()
+    root = store.root / key / name
+    marker = store.root / "finalized" / f"{key}.{name}.json"
+    digest = hashlib.sha256(repr([(s.folder, s.shard) for s in shards]).encode()).hexdigest()
     if root.is_dir() and marker.is_file():
         known = load(marker)
         if known.get("shards") == digest:
             return DatasetSummary(root=root, episodes=int(known["episodes"]), frames=int(known["frames"]))
-    shards = [
+    files = [
         ShardFiles(
-            folder=store.root / r.folder / key,
-            files=r.formats[key].files,
-            episodes=r.formats[key].episodes,
-            frames=r.formats[key].frames,
+            folder=store.root / s.folder / key,
+            files=s.formats[key].files,
+            episodes=s.formats[key].episodes,
+            frames=s.formats[key].frames,
         )
-        for r in records
+        for s in shards
     ]
     work = store.root / "finalizing"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    fresh = work / embodiment
-    summary = exporter.finalize(shards, fresh, dataset)
-    expected = sum(s.episodes for s in shards), sum(s.frames for s in shards)
+    fresh = work / name
+    summary = exporter.finalize(files, fresh, replace(dataset, name=name))
+    expected = sum(s.episodes for s in files), sum(s.frames for s in files)
     if (summary.episodes, summary.frames) != expected:
         raise StorageError(
             f"exporter {key!r} made a data set of {summary.episodes} episodes, {summary.frames} frames from shards of "
@@ -82,23 +133,32 @@ def _one(
             remedy="mend the exporter's finalize()",
         )
     sync_tree(fresh)
-    failpoint("finalize.built", f"{key}.{embodiment}")
+    failpoint("finalize.built", f"{key}.{name}")
     root.parent.mkdir(parents=True, exist_ok=True)
     if root.exists():
         root.rename(work / f"old-{token()}")
-    failpoint("finalize.between", f"{key}.{embodiment}")
+    failpoint("finalize.between", f"{key}.{name}")
     fresh.rename(root)
     write(marker, dump({"shards": digest, "episodes": summary.episodes, "frames": summary.frames}))
     shutil.rmtree(work, ignore_errors=True)
     return DatasetSummary(root=root, episodes=summary.episodes, frames=summary.frames)
 
 
-def _dataset(store: RunStore, embodiment: str, records: list[CommitRecord], command: str) -> DatasetSpec:
-    first = records[0].dataset
+def _remove_others(store: RunStore, paths: set[str]) -> None:
+    """Remove data sets that an earlier finalize made and this one did not: the run was divided differently."""
+    for marker in sorted((store.root / "finalized").glob("*.json")):
+        key, _, name = marker.stem.partition(".")
+        if f"{key}/{name}" not in paths:
+            shutil.rmtree(store.root / key / name, ignore_errors=True)
+            marker.unlink()
+
+
+def _dataset(store: RunStore, embodiment: str, record: CommitRecord, command: str) -> DatasetSpec:
+    first = record.dataset
     if first is None:
-        raise StorageError(f"{records[0].shard}: committed without a data set description")
+        raise StorageError(f"{record.shard}: committed without a data set description")
     tasks = tuple(dict.fromkeys(c.task for c in store.plan.cells if c.embodiment == embodiment))
-    extra = {**first.extra, "plan": store.digest, "seed": store.plan.seed, "versions": dict(records[0].versions)}
+    extra = {**first.extra, "plan": store.digest, "seed": store.plan.seed, "versions": dict(record.versions)}
     return replace(first, tasks=tasks, command=first.command or command, extra=extra)
 
 

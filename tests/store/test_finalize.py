@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -56,3 +57,16 @@ def test_a_crash_while_finalizing_is_made_good(store: RunStore, fill: Fill, arme
     finalize(store, EXPORTERS)
     assert digests(store) == want
     assert not (store.root / "finalizing").exists()
+
+
+def test_large_runs_are_divided_between_shards(store: RunStore, fill: Fill) -> None:
+    fill(store)
+    whole = finalize(store, EXPORTERS)
+    parts = finalize(store, EXPORTERS, episodes_per_dataset=5)
+    assert sum(d.episodes for d in parts) == sum(d.episodes for d in whole)
+    assert [d.root.name for d in parts] == ["franka-000", "franka-001", "g1-000", "g1-001"]
+    assert max(d.episodes for d in parts) <= 5
+    assert sorted(p.name for p in (store.root / "tiny").iterdir()) == [d.root.name for d in parts]
+    index = json.loads((store.root / "datasets.json").read_text())["datasets"]
+    assert [(e["path"], e["episodes"]) for e in index] == [(f"tiny/{d.root.name}", d.episodes) for d in parts]
+    assert [d.root.name for d in finalize(store, EXPORTERS)] == ["franka", "g1"]
