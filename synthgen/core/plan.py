@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from synthgen.core.errors import UsageError
@@ -17,11 +17,16 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """The slots of one task on one embodiment: ``n`` required successes, numbered 0..n-1."""
+    """The slots of one task on one embodiment: ``n`` required successes, numbered 0..n-1.
+
+    ``grown``: what ``n`` was before the run was asked for more, oldest first. Shards end there, so that those committed
+    then stay as they are.
+    """
 
     task: str
     embodiment: str
     n: int
+    grown: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -118,7 +123,7 @@ class RunPlan:
                 remedy="use the synthgen version that made the run",
             )
         values = dict(d)
-        values["cells"] = tuple(Cell(**c) for c in d["cells"])
+        values["cells"] = tuple(_cell(c) for c in d["cells"])
         values["cameras"] = {k: tuple(v) for k, v in d["cameras"].items()}
         values["formats"] = tuple(d["formats"])
         return cls(**values)
@@ -135,20 +140,45 @@ class RunPlan:
 
     def shards(self) -> Iterator[Shard]:
         """Every shard, interleaving the cells so that all make progress from the start; computed, not stored."""
-        counts = [-(-c.n // self.shard_size) for c in self.cells]
-        for index in range(max(counts, default=0)):
-            for cell, count in zip(self.cells, counts, strict=True):
-                if index < count:
-                    start = index * self.shard_size
-                    yield Shard(
-                        task=cell.task,
-                        embodiment=cell.embodiment,
-                        index=index,
-                        start=start,
-                        stop=min(start + self.shard_size, cell.n),
-                    )
+        ahead = [self._shards_of(cell) for cell in self.cells]
+        while ahead:
+            going: list[Iterator[Shard]] = []
+            for shards in ahead:
+                shard = next(shards, None)
+                if shard is not None:
+                    going.append(shards)
+                    yield shard
+            ahead = going
+
+    def _shards_of(self, cell: Cell) -> Iterator[Shard]:
+        index = start = 0
+        for end in (*cell.grown, cell.n):
+            while start < end:
+                stop = min(start + self.shard_size, end)
+                yield Shard(task=cell.task, embodiment=cell.embodiment, index=index, start=start, stop=stop)
+                index, start = index + 1, stop
+
+    def grow(self, wanted: RunPlan) -> RunPlan | None:
+        """This plan with the larger ``n`` of ``wanted``, or None when they differ in anything else."""
+        now = {c.name: c for c in self.cells}
+        then = {c.name: c for c in wanted.cells}
+        plain = replace(self, cells=()), replace(wanted, cells=())
+        if plain[0].differences(plain[1]) or not now.keys() <= then.keys():
+            return None
+        if any(then[name].n < cell.n for name, cell in now.items()):
+            return None
+        cells: list[Cell] = []
+        for name, cell in then.items():
+            old = now.get(name)
+            grown = () if old is None else old.grown if old.n == cell.n else (*old.grown, old.n)
+            cells.append(replace(cell, grown=grown))
+        return replace(self, cells=tuple(cells))
 
     @property
     def n(self) -> int:
         """Required successes in all."""
         return sum(c.n for c in self.cells)
+
+
+def _cell(d: Mapping[str, Any]) -> Cell:
+    return Cell(task=d["task"], embodiment=d["embodiment"], n=d["n"], grown=tuple(d["grown"]))

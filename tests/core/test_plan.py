@@ -60,3 +60,26 @@ def test_differences_name_the_fields() -> None:
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(UsageError, match="colour"):
         RunPlan.from_json({**PLAN.to_json(), "colour": 1})
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(1, 9))
+def test_a_grown_plan_keeps_every_shard_it_had(sizes: list[int], size: int) -> None:
+    sizes = sorted(sizes)
+    plan = replace(PLAN, cells=(Cell(task="t", embodiment="e", n=sizes[0]),), shard_size=size)
+    for n in sizes[1:]:
+        grown = plan.grow(replace(plan, cells=(Cell(task="t", embodiment="e", n=n),)))
+        assert grown is not None
+        before, after = list(plan.shards()), list(grown.shards())
+        assert after[: len(before)] == before
+        assert [k for s in after for k in range(s.start, s.stop)] == list(range(n))
+        assert [s.index for s in after] == list(range(len(after)))
+        assert RunPlan.from_json(grown.to_json()) == grown
+        plan = grown
+
+
+def test_only_more_of_the_same_is_growth() -> None:
+    assert PLAN.grow(replace(PLAN, seed=1)) is None
+    assert PLAN.grow(replace(PLAN, cells=PLAN.cells[:1])) is None
+    fewer = replace(PLAN, cells=(replace(PLAN.cells[0], n=4), PLAN.cells[1]))
+    assert PLAN.grow(fewer) is None
+    assert PLAN.grow(PLAN) == PLAN
