@@ -257,10 +257,27 @@ def test_pictures_of_many_states_are_those_of_each_state(fresh):
     assert np.abs(first - last).max() > 30, "the pictures are frozen"
 
 
+def test_a_renderer_that_does_not_see_the_robot_or_is_frozen_is_refused(fresh, monkeypatch):
+    """The check after every start, with the renderer's answers replaced."""
+    state, io = fresh.state(), fresh.io
+    absent = np.zeros((ENVS, len(fresh.scene.bodies)), bool)
+    pictures.self_test(fresh, io, "agentview", state, absent)
+    real = pictures._shoot
+    blind = {pictures.SEGMENTATION: np.zeros((1, 8, 8), np.int32)}
+    monkeypatch.setattr(pictures, "_shoot", lambda *args: blind)
+    with pytest.raises(SimulatorError, match="does not see it"):
+        pictures.self_test(fresh, io, "agentview", state, absent)
+    frozen = real(fresh, "agentview", [fresh.base] * ENVS, 1)
+    frozen[pictures.SEGMENTATION][:] = pictures.ROBOT
+    monkeypatch.setattr(pictures, "_shoot", lambda *args: frozen)
+    with pytest.raises(SimulatorError, match="frozen"):
+        pictures.self_test(fresh, io, "agentview", state, absent)
+
+
 def test_black_pictures_are_refused(fresh):
     shot = {pictures.RGB: np.zeros((1, 8, 8, 3), np.uint8), pictures.SEGMENTATION: np.zeros((1, 8, 8), np.int32)}
     with pytest.raises(SimulatorError, match="black or empty"):
-        pictures._check(fresh, "agentview", shot)
+        pictures._check("agentview", shot)
 
 
 def test_other_resolutions_come_at_the_price_of_a_restart_that_changes_nothing(fresh):

@@ -8,6 +8,7 @@ in Isaac Sim.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import mujoco
@@ -18,6 +19,7 @@ from synthgen.core.pose import Array, Pose, matrix_from_quat
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import Camera
 from synthgen.core.simulator import CameraImages, RenderRequest, SimState
+from synthgen.embodiments.build import look_at
 from synthgen.sim.isaac.lab import Views, xyzw
 from synthgen.sim.isaac.states import StateIO
 
@@ -80,6 +82,8 @@ def render(
             if sample is not None:
                 apply_looks(sim, sample)
             sim.handles.sim.forward()
+            if request.cameras and not sim._warm:
+                self_test(sim, io, request.cameras[0], padded, absent)
             for name in request.cameras:
                 poses = camera_poses(sim, cameras[name], padded, sample)
                 found[name].append(_shoot(sim, name, poses, count))
@@ -160,7 +164,7 @@ def _shoot(sim: IsaacSimulator, name: str, poses: list[Pose], count: int) -> dic
     sim._warm.add(name)
     out = {kind: _numpy(image)[:count].copy() for kind, image in camera.data.output.items() if kind in TYPES.values()}
     out[SEGMENTATION] = _segments(sim, out[SEGMENTATION][..., 0], camera.data.info[SEGMENTATION]["idToLabels"])
-    _check(sim, name, out)
+    _check(name, out)
     return out
 
 
@@ -179,18 +183,44 @@ def _segments(sim: IsaacSimulator, ids: Any, labels: Mapping[Any, Mapping[str, s
     return found
 
 
-def _check(sim: IsaacSimulator, name: str, out: Mapping[str, Array]) -> None:
+def self_test(sim: IsaacSimulator, io: StateIO, name: str, states: SimState, absent: Array) -> None:
+    """Point a camera at the robot, move the robot, and see that the pictures show it and change.
+
+    Done once after every start: a renderer in trouble delivers black, stale or empty pictures without an error.
+
+    Raises:
+        SimulatorError: the robot is not seen, or the pictures are frozen.
+    """
+    eye = sim.base.apply(_EYE)
+    poses = [look_at(eye, sim.base.apply(_CHEST))] * sim.num_envs
+    before = _shoot(sim, name, poses, 1)
+    reach = np.array([j.upper - j.lower for j in sim.links.joints if np.isfinite(j.upper)]).max()
+    moved = states.joint_position + np.where(states.joint_position > 0, -0.1, 0.1) * min(1.0, float(reach))
+    io.write(replace(states, joint_position=moved), range(sim.num_envs), absent=absent)
+    sim.handles.sim.forward()
+    after = _shoot(sim, name, poses, 1)
+    io.write(states, range(sim.num_envs), absent=absent)
+    sim.handles.sim.forward()
+    for shot in (before, after):
+        if (shot[SEGMENTATION] == ROBOT).sum() < shot[SEGMENTATION].size * 1e-3:
+            raise SimulatorError(f"{sim.engine.name}: a camera that looks at the robot does not see it")
+    if np.array_equal(before[SEGMENTATION], after[SEGMENTATION]):
+        raise SimulatorError(f"{sim.engine.name}: the robot moved and the picture did not: the renderer is frozen")
+
+
+_EYE = np.array([1.4, 0.7, 0.9])  # metres, in the robot's base frame
+_CHEST = np.array([0.0, 0.0, 0.35])
+
+
+def _check(name: str, out: Mapping[str, Array]) -> None:
     """Refuse pictures that a renderer in trouble makes.
 
     Raises:
-        SimulatorError: all black, one colour, or the same as another state's.
+        SimulatorError: black, or of one colour.
     """
-    rgb = out[RGB]
-    for image in rgb:
+    for image in out[RGB]:
         if image.max() < 8 or image.std() < 1.0:
             raise SimulatorError(f"camera {name!r}: the picture is black or empty")
-    if (out[SEGMENTATION] == ROBOT).any():
-        sim._seen.add(name)
 
 
 def _extrinsics(poses: list[Pose]) -> Array:

@@ -64,7 +64,6 @@ class IsaacSimulator:
         self._handles: lab.Handles | None = None
         self._asleep: SimState | None = None
         self._warm: set[str] = set()  # cameras whose first pictures were thrown away
-        self._seen: set[str] = set()  # cameras that saw the robot
 
     def load(self, scene: SceneSpec, embodiment: Embodiment, *, fps: int, num_envs: int = 1) -> None:
         """Build the environments; see ``Simulator.load``."""
@@ -94,7 +93,7 @@ class IsaacSimulator:
         if other is not None:
             other._sleep()
         self._views = views
-        self._warm, self._seen = set(), set()
+        self._warm = set()
         self._handles = lab.build(
             self.engine,
             scene=self.scene,
