@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from synthgen.engine.driver import Driver, Interrupts
 from synthgen.engine.planning import Request, command_of, make_plan
 from synthgen.engine.pool import InProcessPool, WorkerPool
 from synthgen.engine.settings import Job, Settings
-from synthgen.store.run import RunStore, check_plan
+from synthgen.store.run import RunStore, joined, plans
 
 FREE = 64 << 20  # bytes that must be free before a run starts
 # What MuJoCo 3 takes on Linux; anything else is an error as soon as it is imported.
@@ -150,14 +151,18 @@ def run(
             local=address is None,
         )
     )
-    check_plan(out, plan)
+    before = plans(out)
+    if before:
+        if shard_size is None:  # its default depends on n, which may have grown
+            plan = replace(plan, shard_size=before[-1].shard_size)
+        joined(out, before[-1], plan)
     check_folder(out)
     if simulator == "mujoco" and address is None and any(plan.cameras.values()):
         from synthgen.cli.doctor import require_egl
 
         require_egl()
     store = RunStore.create(out, plan)
-    job = Job(root=store.root, plan=plan, project=project, asset_root=asset_root, settings=settings)
+    job = Job(root=store.root, plan=store.plan, project=project, asset_root=asset_root, settings=settings)
     if episodes_per_dataset is not None:
         positive("--episodes-per-dataset", episodes_per_dataset)
     execute(job, store, workers=workers, address=address, as_json=as_json, episodes_per_dataset=episodes_per_dataset)

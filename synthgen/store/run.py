@@ -1,6 +1,6 @@
 """A run folder: its plan, and what of it is committed. Everything is answered from storage alone.
 
-plan.json                     the plan, published once
+plan.json                     the plan, published once; plan.0001.json … once n has grown
 spool/<shard>/<slot>.episode  finished episodes of shards that are not committed yet
 spool/<shard>/<slot>.json     slots whose attempts are used up
 strikes/<shard>/*.json        simulators that died, by the slot they were on
@@ -33,17 +33,22 @@ class RunStore:
 
     @classmethod
     def create(cls, root: Path, plan: RunPlan) -> RunStore:
-        """Start a run in ``root``, or join it when the same plan is there already.
+        """Start a run in ``root``; join it when the same plan is there already; grow it when only n is larger.
+
+        The store's plan is the one in the folder: of a grown run, it also says where n was before.
 
         Raises:
             PlanMismatchError: ``root`` belongs to another plan; names the fields that differ.
             StorageError: it cannot be written.
         """
         root = root.resolve()
-        path = root / "plan.json"
-        if not publish(path, dump(plan.to_json())):
-            check_plan(root, plan)
-        return cls(root, plan)
+        while True:
+            chain = plans(root)
+            then = joined(root, chain[-1], plan) if chain else plan
+            if chain and then == chain[-1]:
+                return cls(root, then)
+            if publish(root / plan_name(len(chain)), dump(then.to_json())):
+                return cls(root, then)
 
     @classmethod
     def open(cls, root: Path) -> RunStore:
@@ -53,10 +58,10 @@ class RunStore:
             UsageError: no run there.
         """
         root = root.resolve()
-        path = root / "plan.json"
-        if not path.is_file():
+        chain = plans(root)
+        if not chain:
             raise UsageError(f"{root}: not a run folder (no plan.json)", remedy="give the --out folder of a run")
-        return cls(root, RunPlan.from_json(load(path)))
+        return cls(root, chain[-1])
 
     def committed(self) -> set[str]:
         """Names of the committed shards; reads one folder listing and no record."""
@@ -90,7 +95,7 @@ class RunStore:
         """
         path = self.commit_path(name)
         record = CommitRecord.from_json(load(path), path)
-        if record.plan != self.digest or record.shard != name:
+        if record.shard != name or (record.plan != self.digest and record.plan not in self._digests()):
             raise StorageError(
                 f"{path}: belongs to another plan", remedy="use an --out folder of its own for each plan"
             )
@@ -100,6 +105,10 @@ class RunStore:
         """Commit records in plan order."""
         done = self.committed()
         return (self.record(s.name) for s in self.plan.shards() if s.name in done)
+
+    def _digests(self) -> set[str]:
+        """Digests of the run's plans, as it grew."""
+        return {plan.digest() for plan in plans(self.root)}
 
     def new_folder(self, shard: Shard) -> tuple[str, Path]:
         """Make a folder for one try at writing the shard: (name relative to the run folder, path)."""
@@ -114,23 +123,38 @@ class RunStore:
         return publish(self.commit_path(record.shard), dump(record.to_json()))
 
 
-def check_plan(root: Path, plan: RunPlan) -> None:
-    """Check that ``root`` holds no plan, or the same one.
+def plan_name(growths: int) -> str:
+    """File name of a run's plan after so many growths."""
+    return f"plan.{growths:04d}.json" if growths else "plan.json"
+
+
+def plans(root: Path) -> list[RunPlan]:
+    """The plans of a run as it grew, the one in force last; empty when there is no run.
 
     Raises:
-        PlanMismatchError: names the fields that differ.
+        StorageError, UsageError: one cannot be read.
     """
-    path = root / "plan.json"
-    if not path.exists():
-        return
-    there = RunPlan.from_json(load(path))
-    differing = there.differences(plan)
-    if differing:
-        listed = "\n".join(f"  {field}: {a!r} there, {b!r} asked for" for field, (a, b) in _named(differing))
-        raise PlanMismatchError(
-            f"{root} belongs to a run with another plan:\n{listed}",
-            remedy="choose another --out, or repeat the options of the run that is there",
-        )
+    found: list[RunPlan] = []
+    while (path := root / plan_name(len(found))).is_file():
+        found.append(RunPlan.from_json(load(path)))
+    return found
+
+
+def joined(root: Path, there: RunPlan, wanted: RunPlan) -> RunPlan:
+    """The plan of the run in ``root`` once ``wanted`` joins it: the same, or grown.
+
+    Raises:
+        PlanMismatchError: it is another; names the fields that differ.
+    """
+    grown = there.grow(wanted)
+    if grown is not None:
+        return grown
+    differing = there.differences(wanted)
+    listed = "\n".join(f"  {field}: {a!r} there, {b!r} asked for" for field, (a, b) in _named(differing))
+    raise PlanMismatchError(
+        f"{root} belongs to a run with another plan:\n{listed}",
+        remedy="choose another --out, or repeat the options of the run that is there (--n may grow)",
+    )
 
 
 def _named(differing: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -77,9 +77,9 @@ def test_the_same_plan_joins_and_another_is_refused_with_the_fields(tmp_path: Pa
     first = RunStore.create(tmp_path, fake_plan(8))
     assert RunStore.create(tmp_path, fake_plan(8)).digest == first.digest
     with pytest.raises(PlanMismatchError) as caught:
-        RunStore.create(tmp_path, fake_plan(9, seed=5))
+        RunStore.create(tmp_path, fake_plan(7, seed=5))
     assert "seed: 0 there, 5 asked for" in caught.value.message
-    assert "n of fake.franka: 8 there, 9 asked for" in caught.value.message
+    assert "n of fake.franka: 8 there, 7 asked for" in caught.value.message
     assert caught.value.exit_code == 2
     with pytest.raises(UsageError, match=r"no plan\.json"):
         RunStore.open(tmp_path / "nowhere")
@@ -206,3 +206,19 @@ def test_gc_removes_orphans_and_nothing_else(store: RunStore, fill: Fill, armed:
     fill(store)
     assert_whole(store)
     assert list(orphans(store)) == []
+
+
+def test_a_larger_n_keeps_what_is_committed(store: RunStore, fill: Fill) -> None:
+    fill(store)
+    kept = {p.name: p.read_bytes() for p in (store.root / "commits").iterdir()}
+    grown = RunStore.create(store.root, fake_plan(13, embodiments=("franka", "g1")))
+    assert grown.digest != store.digest and [c.n for c in grown.plan.cells] == [13, 13]
+    assert [s.start for s in grown.missing() if s.embodiment == "g1"] == [8, 12]
+    assert RunStore.open(store.root).plan == grown.plan
+    joined = RunStore.create(store.root, fake_plan(13, embodiments=("franka", "g1")))
+    assert joined.plan == grown.plan
+    fill(grown, *grown.missing())
+    assert_whole(grown)
+    assert {name: (store.root / "commits" / name).read_bytes() for name in kept} == kept
+    with pytest.raises(PlanMismatchError, match="13 there, 8 asked for"):
+        RunStore.create(store.root, fake_plan(8, embodiments=("franka", "g1")))
