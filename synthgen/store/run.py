@@ -4,6 +4,7 @@ plan.json                     the plan, published once; plan.0001.json … once 
 spool/<shard>/<slot>.episode  finished episodes of shards that are not committed yet
 spool/<shard>/<slot>.json     slots whose attempts are used up
 strikes/<shard>/*.json        simulators that died, by the slot they were on
+quarantine/<cell>.<slot>.json slots given up: why, and the logs of the simulators they killed
 shards/<shard>-<token>/<format>/…   data files; one folder per try, never renamed
 commits/<shard>.json          published exclusively: the shard is done
 <format>/<embodiment>/        the finished data sets
@@ -81,6 +82,10 @@ class RunStore:
     def commit_path(self, name: str) -> Path:
         """Where the commit record of the shard of that name is."""
         return self.root / "commits" / f"{name}.json"
+
+    def quarantine_path(self, cell: str, slot: int) -> Path:
+        """Where it is kept what is known of a slot that was given up."""
+        return self.root / "quarantine" / f"{cell}.{slot:09d}.json"
 
     def missing(self) -> Iterator[Shard]:
         """Shards of the plan without a commit, in plan order; lazily, so a plan of any size costs no memory."""

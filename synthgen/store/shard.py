@@ -12,10 +12,11 @@ from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec, Exporter, ShardWriter
 from synthgen.core.failpoint import failpoint
 from synthgen.core.plan import Shard
-from synthgen.store.files import digest_file, inside, storage_errors, sync_tree
+from synthgen.store.files import digest_file, dump, inside, replace, storage_errors, sync_tree
 from synthgen.store.record import CommitRecord, FormatRecord, QuarantinedSlot, SlotRecord
 from synthgen.store.run import RunStore
 from synthgen.store.spool import Spool
+from synthgen.store.strikes import Strikes
 
 PACKAGES = ("synthgen", "mujoco", "numpy", "pyarrow", "av")
 
@@ -67,12 +68,38 @@ def commit_shard(
         finished=time.time(),
         versions=versions(),
     )
+    _keep_what_is_known(store, shard, record)
     won = store.commit(record)
     failpoint("shard.committed", shard.name)
     if not won:
         shutil.rmtree(folder, ignore_errors=True)
     spool.drop()
     return won
+
+
+def _keep_what_is_known(store: RunStore, shard: Shard, record: CommitRecord) -> None:
+    """Write what a quarantined slot did to where ``synthgen replay`` and people find it."""
+    strikes = Strikes(store.root, shard).by_slot()
+    for slot in record.quarantined:
+        command = f"synthgen replay {store.root.name} --task {shard.task} --embodiment {shard.embodiment}"
+        replace(
+            store.quarantine_path(shard.cell, slot.slot),
+            dump(
+                {
+                    "task": shard.task,
+                    "embodiment": shard.embodiment,
+                    "slot": slot.slot,
+                    "reason": slot.reason,
+                    "detail": slot.detail,
+                    "attempts": slot.attempts,
+                    "failures": dict(slot.failures),
+                    "strikes": [s.to_json() for s in strikes.get(slot.slot, [])],
+                    "plan": store.digest,
+                    "versions": dict(record.versions),
+                    "command": f"{command} --slot {slot.slot}",
+                }
+            ),
+        )
 
 
 def versions() -> dict[str, str]:

@@ -84,6 +84,9 @@ def test_quarantined_slots_end_with_four(synthgen: Synthgen, tmp_path: Path, mon
     assert end.code == 4
     assert "complete but for 3 quarantined slots: fake.franka slot 0" in end.err
     state = json.loads(synthgen("status", tmp_path / "run", "--json").out)
+    again = synthgen("replay", tmp_path / "run", "--embodiment", "gr1", "--slot", 0)
+    assert again.code == 4 and again.out.count("attempt") == 2 and "did not succeed in 2 attempts" in again.err
+    assert synthgen("replay", tmp_path / "run", "--embodiment", "gr2", "--slot", 0).code == 2
     assert state["quarantined"] == 3 and state["missing"] == 0 and state["cells"][0]["success_rate"] == 0
 
 
@@ -222,7 +225,7 @@ def test_help_is_quick_and_every_command_shows_examples(synthgen: Synthgen) -> N
     )
     assert loaded.returncode == 0, loaded.stderr
     assert "  run " in loaded.stdout
-    for command in ("run", "status", "gc", "doctor"):
+    for command in ("run", "status", "gc", "replay", "doctor"):
         end = synthgen(command, "--help")
         assert end.code == 0 and "Examples:" in end.out, command
     unknown = synthgen("rnu")

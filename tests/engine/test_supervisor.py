@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import threading
@@ -124,8 +125,6 @@ for shard in job.plan.shards():
 
 
 def test_kill_of_the_supervisor_leaves_no_orphan(make_job: MakeJob) -> None:
-    import json
-
     job = make_job(fake="seconds=5")
     supervisor = subprocess.Popen([PYTHON, "-c", SUPERVISE, json.dumps(job.to_json())])
     child = wait_for(lambda: next(iter(simulators()), None))
@@ -134,7 +133,7 @@ def test_kill_of_the_supervisor_leaves_no_orphan(make_job: MakeJob) -> None:
     supervisor.wait()
     wait_for(lambda: not simulators(), 15)
     assert time.monotonic() - began < 15
-    assert not child.is_running()
+    wait_for(lambda: not child.is_running(), 5)
 
 
 def test_helpers_of_the_simulator_go_with_it_even_from_their_own_session(make_job: MakeJob, tmp_path: Path) -> None:
@@ -167,6 +166,10 @@ def test_a_slot_that_kills_two_simulators_is_quarantined(make_job: MakeJob, faul
     assert (poison.slot, poison.reason) == (1, "strikes")
     assert "attempt 0: killed by SIGSEGV in step" in poison.detail
     assert supervisor.snapshot()["restarts"] == {"killed by SIGSEGV": 2}
+    bundle = json.loads((job.root / "quarantine" / "fake.franka.000000001.json").read_text())
+    assert [s["phase"] for s in bundle["strikes"]] == ["step", "step"]
+    assert "Segmentation fault" in bundle["strikes"][0]["log"] and "fake_source.py" in bundle["strikes"][0]["log"]
+    assert bundle["command"].endswith("--slot 1")
 
 
 def test_the_slot_that_killed_it_is_left_to_another_worker(make_job: MakeJob, faults: Path) -> None:
