@@ -56,7 +56,12 @@ def physics_cfg(engine: Engine) -> Any:
         # MuJoCo-Warp's own contacts let cylinders spin and sink into what they stand on; Newton's pipeline does not.
         return NewtonCfg(
             solver_cfg=MJWarpSolverCfg(
-                njmax=600, nconmax=200, cone="elliptic", impratio=10.0, use_mujoco_contacts=False
+                njmax=600,
+                nconmax=200,
+                integrator="implicitfast",  # Euler is unstable with damped position drives on light fingers
+                cone="elliptic",
+                impratio=10.0,
+                use_mujoco_contacts=False,
             )
         )
     from synthgen.sim.isaac import kit
