@@ -26,10 +26,11 @@ SHOWN = 20
 @click.command()
 @click.argument("path", type=FOLDER)
 @click.option("--fast", is_flag=True, help="Count video packets without decoding them.")
+@click.option("--repair", is_flag=True, help="Take back the commits of damaged shards of a run.")
 @PROJECT
 @JSON
-def verify(path: Path, fast: bool, project: Path | None, as_json: bool) -> None:
-    """Re-read a data set, or every data set of a run, and say what is wrong with it, where, and what to do.
+def verify(path: Path, fast: bool, repair: bool, project: Path | None, as_json: bool) -> None:
+    """Re-read a data set, or a run (its commits and data sets), and say what is wrong, where, and what to do.
 
     Checks what readers accept without a word: totals, numbering, timestamps, file order, finiteness, statistics, and
     that every video frame decodes. Exit code 3 when something is damaged.
@@ -38,10 +39,13 @@ def verify(path: Path, fast: bool, project: Path | None, as_json: bool) -> None:
     Examples:
       synthgen verify data/demo/lerobot/franka
       synthgen verify data/demo --fast
+      synthgen verify data/demo --repair
     """
-    found: list[dict[str, str]] = []
+    from synthgen.cli.repair import check_commits
+
+    found = check_commits(path, project=project, deep=not fast, repair=repair)
     checked: list[dict[str, Any]] = []
-    for root in datasets_of(path):
+    for root in () if found else datasets_of(path):
         exporter, manifest = _open(root, project)
         problems = [
             {"dataset": str(root), "file": p.file, "where": p.where, "what": p.what, "remedy": p.remedy}
