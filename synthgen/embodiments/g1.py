@@ -25,7 +25,7 @@ BASE = Pose.of((-0.15, 0.0, -0.83))
 WAIST_HOME = 0.0
 # Right arm: shoulder pitch, roll, yaw, elbow, wrist roll. The left arm mirrors it. At home the hands wait in
 # view, 18 cm above the table: higher than the things that are put under them.
-ARM_HOME = (-0.41, -0.92, -0.09, -0.2, 0.84)
+ARM_HOME = (-0.5, -0.95, -0.05, -0.12, 0.84)
 ARM_REST = (0.2, -0.2, 0.0, 0.0, 0.0)
 WEIGHTS = (0.6, 1.0, 1.0, 1.0, 1.0, 1.0)  # waist, then arm
 ARM_GAIN = Gains(kp=1000.0, kv=60.0)
