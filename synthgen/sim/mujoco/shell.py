@@ -38,7 +38,7 @@ def outer_shell(vertices: Array, triangles: NDArray[np.int32], *, cells: int = 4
     regions: Any = ndimage.label(empty)
     solid = ndimage.binary_erosion(regions[0] != regions[0][0, 0, 0]) | surface
     corners, quads = _boundary(solid)
-    near_outside = ndimage.binary_dilation(np.logical_not(solid), iterations=3)
+    near_outside = np.asarray(ndimage.binary_dilation(np.logical_not(solid), iterations=3), bool)
     outer = points[near_outside[i[:, 0], i[:, 1], i[:, 2]]]
     placed = _relax(corners * size + origin, quads, outer)
     return placed, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
