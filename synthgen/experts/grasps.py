@@ -27,6 +27,8 @@ GIRTH_SLACK = 0.008
 HAND_DROP = 0.01
 # Coming from above instead of sideways: this much of the sideways back-off, and this much above the object's top.
 ABOVE_BACK_OFF, ABOVE_RISE = 0.25, 0.03
+# A hand that would scrape the table takes hold higher, by at most this part of the object's half height.
+HIGHER = 0.6
 # A hand is not turned further than this from its easy direction to meet a face, radians.
 HAND_TURN = 1.5
 # How far a palm may be turned from a box's face, radians.
@@ -232,8 +234,8 @@ def _variants(solid: Solid) -> Iterator[tuple[float, float, int]]:
     """(more pitch, higher up, way of approach) to try; the ways: 0 sideways, 1 from above."""
     for way in (0, 1):
         for pitch in (0.0, 0.2, 0.35):
-            for up in (0.0, 0.012, 0.024):
-                if up < 0.6 * solid.half_height:
+            for up in (0.0, 0.009, 0.018, 0.027):
+                if up <= HIGHER * solid.half_height:
                     yield pitch, up, way
 
 
