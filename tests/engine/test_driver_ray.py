@@ -144,7 +144,7 @@ def test_two_workers_make_the_same_data_as_one(cluster: str, reference: dict[str
 def test_kill_of_a_child_loses_one_episode_at_most(cluster: str, reference: dict[str, str], make_job: MakeJob) -> None:
     job = make_job(PLAN, fake=FAKE)
     thread, end = in_background(job)
-    wait_for(lambda: len(list(job.root.rglob("*.episode"))) + len(list(job.root.glob("commits/*"))) > 1)
+    wait_for(lambda: len(list(job.root.rglob("*.episode"))) + len(list(job.root.glob("commits/*.json"))) > 1)
     kill(simulators()[0])
     thread.join(120)
     assert isinstance(end[0], Listener), end
@@ -157,7 +157,7 @@ def test_kill_of_a_child_loses_one_episode_at_most(cluster: str, reference: dict
 def test_kill_of_an_actor_is_made_good(cluster: str, reference: dict[str, str], make_job: MakeJob) -> None:
     job = make_job(PLAN, fake=FAKE)
     thread, end = in_background(job)
-    wait_for(lambda: list(job.root.glob("commits/*")))
+    wait_for(lambda: list(job.root.glob("commits/*.json")))
     child = simulators()[0]
     actor = child.parent().parent()
     assert "WorkerActor" in actor.cmdline()[0]
@@ -174,7 +174,7 @@ def test_kill_of_the_driver_leaves_no_orphan_and_resumes_with_other_workers(
 ) -> None:
     job = make_job(PLAN, fake=FAKE)
     driver = command(job, cluster)
-    wait_for(lambda: list(job.root.glob("commits/*")))
+    wait_for(lambda: list(job.root.glob("commits/*.json")))
     driver.kill()
     driver.communicate()
     wait_for(lambda: not simulators(), 15)
@@ -200,7 +200,7 @@ def test_an_interrupt_finishes_the_episodes_under_way_and_resumes(
 ) -> None:
     job = make_job(PLAN, fake=FAKE)
     driver = command(job, cluster)
-    wait_for(lambda: list(job.root.glob("commits/*")))
+    wait_for(lambda: list(job.root.glob("commits/*.json")))
     driver.send_signal(signal.SIGINT)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 3, said

@@ -225,8 +225,8 @@ def test_a_full_disk_is_reported_not_restarted(make_job: MakeJob, faults: Path) 
 
 
 def test_a_leaking_simulator_is_replaced_between_episodes(make_job: MakeJob, faults: Path) -> None:
-    job = make_job(fake="seconds=0.8", memory=260 << 20)
-    arm(faults, "fake.reset", "leak 200", detail="franka.1.0")
+    job = make_job(fake="seconds=0.8", memory=400 << 20)
+    arm(faults, "fake.reset", "leak 350", detail="franka.1.0")
     supervisor, results = run_all(job)
     assert results[0]["end"] == "committed"
     said = supervisor.snapshot()
