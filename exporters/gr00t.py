@@ -29,6 +29,7 @@ from synthgen.formats.lerobot import (
     constant,
     data_array,
     data_schema,
+    dictionary_columns,
     image_key,
     info_features,
     of_range,
@@ -91,7 +92,7 @@ class Gr00tShard:
         values = {**columns, SUBTASK: columns["subtask_index"]}
         arrays = [data_array(values.get(f.name, zeros), f) for f in self._schema]
         table = pa.Table.from_arrays(arrays, schema=self._schema)
-        pq.write_table(table, shard_file(self._folder, "data", self._episodes), compression="snappy")
+        _write(table, shard_file(self._folder, "data", self._episodes))
         for camera in self._dataset.cameras:
             path = shard_file(self._folder, image_key(camera.name), self._episodes)
             path.write_bytes(episode.videos[camera.name].data)
@@ -122,8 +123,7 @@ class Gr00tAssembly(Assembly):
 
     def add(self, piece: Piece, rows: pa.Table) -> None:
         """See ``Assembly``."""
-        for i in range(len(rows)):
-            row = {c: rows.column(c)[i].as_py() for c in rows.column_names}
+        for i, row in enumerate(rows.to_pylist()):
             self._data(piece, i, row)
             for camera in self._dataset.cameras:
                 key = image_key(camera.name)
@@ -181,7 +181,7 @@ class Gr00tAssembly(Assembly):
             table = table.set_column(at, table.schema.field(at), data_array(values, table.schema.field(at)))
         target = dataset_file(self._root, "data", self._episodes)
         target.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, target, compression="snappy")
+        _write(table, target)
         names = self._names.all()
         starts = np.flatnonzero(np.diff(subtask, prepend=-1))
         ends = [*starts[1:], n]
@@ -250,6 +250,10 @@ class Gr00t(PieceFormat):
             table = read_table(piece.files["data"][row])
             videos = {c.name: piece.files[image_key(c.name)][row].read_bytes() for c in dataset.cameras}
             yield {name: column_values(table, column) for name, column in columns.items()}, videos
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="snappy", use_dictionary=dictionary_columns(table.schema))
 
 
 def shard_file(folder: Path, kind: str, number: int) -> Path:

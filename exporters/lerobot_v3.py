@@ -25,6 +25,7 @@ from synthgen.formats.lerobot import (
     data_array,
     data_features,
     data_schema,
+    dictionary_columns,
     image_key,
     info_features,
     read_names,
@@ -32,10 +33,10 @@ from synthgen.formats.lerobot import (
 from synthgen.formats.lerobot_v3 import LANGUAGE, LerobotAssembly, data_path, language_rows, video_path
 from synthgen.formats.lerobot_v3_check import check_dataset, check_piece
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table
+from synthgen.formats.piece import Piece, read_groups
 from synthgen.formats.problem import Problem
 from synthgen.formats.shard import ShardBook, column_of, held_by_columns
-from synthgen.media.packets import VideoWriter, extract
+from synthgen.media.packets import VideoWriter, cut
 
 DATA_FILE_BYTES = 100_000_000
 VIDEO_FILE_BYTES = 200_000_000
@@ -98,7 +99,9 @@ class LerobotShard:
             self._data = None
         if self._data is None:
             path = self._folder / f"data-{self._data_files:03d}.parquet"
-            self._data = pq.ParquetWriter(path, self._schema, compression="snappy")
+            self._data = pq.ParquetWriter(
+                path, self._schema, compression="snappy", use_dictionary=dictionary_columns(self._schema)
+            )
             self._data_files, self._data_bytes = self._data_files + 1, 0
         self._data.write_table(table)  # one row group per episode
         self._data_bytes += table.nbytes
@@ -166,17 +169,31 @@ class Lerobot(PieceFormat):
         self, piece: Piece, rows: pa.Table, dataset: DatasetSpec, wanted: Sequence[int]
     ) -> Iterator[tuple[Mapping[str, NDArray], Mapping[str, bytes]]]:
         """See ``PieceFormat``."""
-        of_file = rows.column("data_file").to_numpy()
-        group = np.arange(len(of_file)) - np.searchsorted(of_file, of_file)  # a row's row group within its file
         columns = column_of(dataset)
-        for row in wanted:
-            table = read_table(piece.files["data"][of_file[row]], group=int(group[row]))
-            length = rows.column("length")[row].as_py()
-            videos: dict[str, bytes] = {}
-            for camera in dataset.cameras:
-                file, start = (rows.column(f"{k}/{camera.name}")[row].as_py() for k in ("video_file", "from_frame"))
-                videos[camera.name] = extract(piece.files[image_key(camera.name)][file], start, length)
-            yield {name: column_values(table, column) for name, column in columns.items()}, videos
+        tables = _tables(piece, rows, wanted, list(columns.values()))
+        videos = {c.name: _cut(piece, rows, c.name, wanted) for c in dataset.cameras}
+        for table in tables:
+            arrays = {name: column_values(table, column) for name, column in columns.items()}
+            yield arrays, {camera: next(cuts) for camera, cuts in videos.items()}
+
+
+def _tables(piece: Piece, rows: pa.Table, wanted: Sequence[int], columns: list[str]) -> Iterator[pa.Table]:
+    """The wanted episodes' columns, each data file opened once."""
+    of_file = rows.column("data_file").to_numpy()
+    group = np.arange(len(of_file)) - np.searchsorted(of_file, of_file)  # a row's row group within its file
+    for number, path in enumerate(piece.files["data"]):
+        yield from read_groups(path, [int(group[r]) for r in wanted if of_file[r] == number], columns)
+
+
+def _cut(piece: Piece, rows: pa.Table, camera: str, wanted: Sequence[int]) -> Iterator[bytes]:
+    """The wanted episodes' videos of a camera, each joined file opened once."""
+    file, start, length = (
+        rows.column(k).to_numpy() for k in (f"video_file/{camera}", f"from_frame/{camera}", "length")
+    )
+    for number, path in enumerate(piece.files[image_key(camera)]):
+        mine = [(int(start[r]), int(length[r])) for r in wanted if file[r] == number]
+        if mine:
+            yield from cut(path, mine)
 
 
 exporter = (

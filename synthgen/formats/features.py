@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from synthgen.core.episode import Episode
 from synthgen.core.exporter import DatasetSpec
-from synthgen.core.pose import matrix_from_quat, quat_from_matrix, quat_inv, quat_mul, quat_rotate
+from synthgen.core.pose import matrix_from_quat, quat_inv, quat_mul, quat_rotate
 
 POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
 POSE_9D = ("x", "y", "z", "r00", "r01", "r02", "r10", "r11", "r12")
@@ -112,15 +112,17 @@ def relative_pose(base: NDArray, target: NDArray) -> NDArray[np.float64]:
 
 
 def pose_from_matrix(matrices: NDArray) -> NDArray[np.float32]:
-    """Transforms (T, 4, 4) -> (T, 7), the quaternion's sign continuous in time."""
-    out = np.empty((len(matrices), 7))
-    previous = None
-    for i, m in enumerate(matrices):
-        if i and np.array_equal(m, matrices[i - 1]):
-            out[i] = out[i - 1]
-            continue
-        q = quat_from_matrix(m[:3, :3])
-        if previous is not None and q @ previous < 0:
-            q = -q
-        out[i], previous = np.concatenate([m[:3, 3], q]), q
-    return out.astype(np.float32)
+    """Transforms (T, 4, 4) -> (T, 7), the quaternion's sign continuous in time, w >= 0 first."""
+    m = np.asarray(matrices, float)
+    xx, yy, zz = (m[:, i, i] for i in range(3))
+    # Shepperd's method for all at once: of four ways to the quaternion take the one that divides by the largest number.
+    size = 1 + np.stack([xx + yy + zz, xx - yy - zz, yy - xx - zz, zz - xx - yy], 1)
+    a, b, c = m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]
+    d, e, f = m[:, 0, 1] + m[:, 1, 0], m[:, 0, 2] + m[:, 2, 0], m[:, 1, 2] + m[:, 2, 1]
+    rows = np.array([[size[:, 0], a, b, c], [a, size[:, 1], d, e], [b, d, size[:, 2], f], [c, e, f, size[:, 3]]])
+    quat = rows[size.argmax(1), :, np.arange(len(m))]
+    quat /= np.linalg.norm(quat, axis=1, keepdims=True)
+    quat[0] *= -1 if quat[0, 0] < 0 else 1
+    turns = np.where((quat[1:] * quat[:-1]).sum(1) < 0, -1, 1)
+    quat[1:] *= np.cumprod(turns)[:, None]
+    return np.concatenate([m[:, :3, 3], quat], 1).astype(np.float32)

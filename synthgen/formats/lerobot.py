@@ -56,6 +56,20 @@ def data_schema(
     return pa.schema([*fields, *extra], metadata=metadata)
 
 
+def dictionary_columns(schema: pa.Schema) -> Any:
+    """Columns worth a parquet dictionary: numbers and texts that repeat; for lists of floats it only costs.
+
+    A list of names, which pyarrow takes for ``use_dictionary`` though its stubs know only a bool.
+    """
+    out: list[str] = []
+    for field in schema:
+        if pa.types.is_list(field.type):
+            out += [f"{field.name}.list.element.{part.name}" for part in field.type.value_type]
+        elif not pa.types.is_fixed_size_list(field.type):
+            out.append(field.name)
+    return out
+
+
 def data_array(values: NDArray, field: pa.Field) -> pa.Array:
     """A column (T,) or (T, D) as an Arrow array of the field's type."""
     if values.ndim == 1:

@@ -16,7 +16,7 @@ from synthgen.core.errors import DamagedShardError
 from synthgen.formats.base import Assembly
 from synthgen.formats.episodes_table import EpisodesTable, file_columns
 from synthgen.formats.folder import link, numbered, write_json
-from synthgen.formats.lerobot import column_values, data_array, image_key, renumber
+from synthgen.formats.lerobot import column_values, data_array, dictionary_columns, image_key, renumber
 from synthgen.formats.manifest import ShardManifest
 from synthgen.formats.piece import Piece, read_table
 from synthgen.formats.summary import DatasetStatistics
@@ -148,7 +148,8 @@ class LerobotAssembly(Assembly):
                 table = table.set_column(at, table.schema.field(at), data_array(values, table.schema.field(at)))
             target = data_path(self._root, self._data_files + number)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with pq.ParquetWriter(target, table.schema, compression="snappy") as writer:
+            dictionary = dictionary_columns(table.schema)
+            with pq.ParquetWriter(target, table.schema, compression="snappy", use_dictionary=dictionary) as writer:
                 for end, n in zip(ends, length[mine], strict=True):
                     writer.write_table(table.slice(end - n, n))  # one row group per episode
             frame += len(table)

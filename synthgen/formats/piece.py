@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,22 @@ def read_table(path: Path, *, group: int | None = None) -> pa.Table:
         # Not pq.read_table: that would take parts of the path for partition keys.
         with pq.ParquetFile(path) as file:
             return file.read() if group is None else file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedShardError(f"{path}: cannot be read: {error}") from error
+
+
+def read_groups(path: Path, groups: Sequence[int], columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of some row groups of a parquet file, one table each; the file is opened once.
+
+    Raises:
+        DamagedShardError: it is missing or cannot be read.
+    """
+    if not groups:
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in groups:
+                yield file.read_row_group(group, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 

@@ -71,7 +71,7 @@ class RunningStatistics:
         }
 
     def arrays(self) -> dict[str, NDArray]:
-        """Everything, to store."""
+        """Everything, to store; the sketch in single precision, which is far finer than its own error."""
         self._flush()
         return {
             "count": np.array([self.count]),
@@ -79,8 +79,8 @@ class RunningStatistics:
             "m2": self.m2,
             "low": self.low,
             "high": self.high,
-            "values": self._values,
-            "weights": self._weights,
+            "values": self._values.astype(np.float32),
+            "weights": self._weights.astype(np.float32),
         }
 
     @classmethod
@@ -101,12 +101,22 @@ class RunningStatistics:
         self.count = total
 
     def _flush(self) -> None:
-        if self._pending:
-            values = np.concatenate(self._pending).T
-            self._pending, self._pending_rows = [], 0
+        if not self._pending:
+            return
+        rows = np.concatenate(self._pending)
+        self._pending, self._pending_rows = [], 0
+        # All weights are one, so sorting alone will do (much faster than finding an order), and the bins are the same
+        # for every column.
+        values = np.sort(rows.T, axis=1)
+        if values.shape[1] > CENTROIDS:
+            self._take(*_compress_sorted(values))
+        else:
             self._take(values, np.ones_like(values))
 
     def _take(self, values: Array, weights: Array) -> None:
+        if not self._values.shape[1]:
+            self._values, self._weights = values, weights
+            return
         values = np.concatenate([self._values, values], 1)  # (D, n)
         weights = np.concatenate([self._weights, weights], 1)
         order = np.argsort(values, axis=1, kind="stable")
@@ -127,19 +137,33 @@ class RunningStatistics:
         return out
 
 
+def _compress_sorted(values: Array) -> tuple[Array, Array]:
+    """Sorted (D, n) of weight one each -> at most (D, CENTROIDS) weighted means."""
+    n = values.shape[1]
+    bins = _bins((np.arange(n) + 0.5) / n)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    counts = np.diff(starts, append=n)
+    return np.add.reduceat(values, starts, axis=1) / counts, np.tile(counts.astype(float), (len(values), 1))
+
+
 def _compress(values: Array, weights: Array) -> tuple[Array, Array]:
     """Sorted (D, n) -> (D, CENTROIDS) weighted means; a bin without a point has weight 0."""
     width = len(values)
     total = weights.sum(1, keepdims=True)
-    share = (np.cumsum(weights, 1) - weights / 2) / total
-    bins = (CENTROIDS * (np.arcsin(np.clip(2 * share - 1, -1, 1)) / np.pi + 0.5)).astype(np.int64)
-    flat = (np.minimum(bins, CENTROIDS - 1) + CENTROIDS * np.arange(width)[:, None]).ravel()
+    bins = _bins((np.cumsum(weights, 1) - weights / 2) / total)
+    flat = (bins + CENTROIDS * np.arange(width)[:, None]).ravel()
     size = width * CENTROIDS
     weight = np.bincount(flat, weights.ravel(), size).reshape(width, CENTROIDS)
     weight = weight.astype(float)
     moment = np.bincount(flat, (weights * values).ravel(), size).reshape(width, CENTROIDS)
     mean = np.divide(moment, weight, out=np.zeros_like(moment), where=weight > 0)
     return mean, weight
+
+
+def _bins(share: Array) -> NDArray[np.int64]:
+    """Ranks in (0, 1) -> bins, finer towards both ends."""
+    bins = (CENTROIDS * (np.arcsin(np.clip(2 * share - 1, -1, 1)) / np.pi + 0.5)).astype(np.int64)
+    return np.minimum(bins, CENTROIDS - 1)
 
 
 def exact(rows: NDArray) -> dict[str, NDArray]:

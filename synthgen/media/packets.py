@@ -6,7 +6,8 @@ It works because every video starts with a keyframe, has no B-frames and shares 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,9 +67,10 @@ class VideoWriter:
                     remedy="encode every video of a data set with the same settings",
                 )
             assert self._container is not None
+            tick = Fraction(1, video.fps)
             for packet in _demux(source):
                 packet.stream = self._out
-                packet.time_base = Fraction(1, video.fps)
+                packet.time_base = tick
                 packet.pts = packet.dts = self._frames
                 packet.duration = 1
                 self._container.mux(packet)
@@ -105,7 +107,18 @@ def extract(path: Path, from_frame: int, frames: int) -> bytes:
     Raises:
         DamagedShardError: the file ends before, or ``from_frame`` is not a keyframe.
     """
-    buffer = io.BytesIO()
+    with closing(cut(path, [(from_frame, frames)])) as found:
+        return next(found)
+
+
+def cut(path: Path, ranges: Iterable[tuple[int, int]]) -> Generator[bytes]:
+    """Copy ranges (first frame, frames), in ascending order, out of a joined mp4, each into an mp4 of its own.
+
+    The file is opened once and read forward; it is searched only where ranges do not follow each other.
+
+    Raises:
+        DamagedShardError: the file ends before, or a range does not start at a keyframe.
+    """
     with open_source(path) as source:
         stream = source.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate
@@ -113,31 +126,39 @@ def extract(path: Path, from_frame: int, frames: int) -> bytes:
         if rate is None or base is None or rate.denominator != 1:
             raise DamagedShardError(f"{path}: frame rate {rate} is not a whole number")
         tick = Fraction(1, rate.numerator)
-        # All timestamps are exact, so seeking lands on the keyframe at or before the wanted frame.
-        source.seek(round(from_frame * tick / base), stream=stream, backward=True, any_frame=False)
-        found = 0
-        with av.open(buffer, "w", format="mp4", options=container_options()) as sink:
-            out = sink.add_stream_from_template(stream, opaque=True)
-            out.time_base = tick
-            for packet in source.demux(stream):
-                if packet.pts is None:
-                    continue
-                index = round(packet.pts * base / tick)
-                if index < from_frame:
-                    continue
-                if found == frames:
-                    break
-                if index != from_frame + found or (found == 0 and not packet.is_keyframe):
-                    raise DamagedShardError(f"{path}: frame {from_frame + found} is missing or no keyframe")
-                packet.stream = out
-                packet.time_base = tick
-                packet.pts = packet.dts = found
-                packet.duration = 1
-                sink.mux(packet)
-                found += 1
-    if found != frames:
-        raise DamagedShardError(f"{path}: ends after {found} of {frames} frames from frame {from_frame}")
-    return buffer.getvalue()
+        per_frame = float(tick / base)  # not in fractions: they would be the slow part of the loop
+        packets = source.demux(stream)
+        at = 0
+        for first, frames in ranges:
+            if first != at:
+                # All timestamps are exact, so seeking lands on the keyframe at or before the wanted frame.
+                source.seek(round(first * per_frame), stream=stream, backward=True, any_frame=False)
+                packets = source.demux(stream)
+            buffer = io.BytesIO()
+            found = 0
+            with av.open(buffer, "w", format="mp4", options=container_options()) as sink:
+                out = sink.add_stream_from_template(stream, opaque=True)
+                out.time_base = tick
+                for packet in packets if frames else ():
+                    if packet.pts is None:
+                        continue
+                    index = round(packet.pts / per_frame)
+                    if index < first:
+                        continue
+                    if index != first + found or (found == 0 and not packet.is_keyframe):
+                        raise DamagedShardError(f"{path}: frame {first + found} is missing or no keyframe")
+                    packet.stream = out
+                    packet.time_base = tick
+                    packet.pts = packet.dts = found
+                    packet.duration = 1
+                    sink.mux(packet)
+                    found += 1
+                    if found == frames:
+                        break
+            if found != frames:
+                raise DamagedShardError(f"{path}: ends after {found} of {frames} frames from frame {first}")
+            at = first + frames
+            yield buffer.getvalue()
 
 
 def _source(video: EncodedVideo | Source) -> Source:
