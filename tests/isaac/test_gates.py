@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from synthgen.core.errors import MachineError
+from synthgen.core.project import builtin_root
 from synthgen.sim.isaac import gates
 from synthgen.sim.isaac.capabilities import COLUMNS, capabilities, table
 from synthgen.sim.isaac.engines import ENGINES
@@ -74,3 +75,9 @@ def test_the_table_of_engines_is_complete():
         if "partly" in (row.mujoco, row.ovphysx, row.newton, row.isaacsim):
             assert row.note, f"{row.name}: say what 'partly' means"
         assert row.isaacsim != "yes", "nothing was ever executed on Isaac Sim"
+
+
+def test_the_documentation_shows_the_table_of_the_code():
+    text = (builtin_root() / "docs" / "isaac.md").read_text()
+    shown = text.split("<!-- table -->")[1].split("<!-- /table -->")[0].strip()
+    assert shown == table(), "copy the output of 'synthgen doctor --simulators' into docs/isaac.md"
