@@ -212,13 +212,13 @@ def show(r: dict[str, Any]) -> None:
     print(f"{r['episodes']} episodes of {r['ticks']} ticks, {len(CAMERAS)} cameras of {SIZE} x {SIZE}")
     print("writer                       s/episode   (mean)   times ours   PSNR dB   MB/episode")
     o = r["synthgen"]
-    print(
-        f"synthgen (h264)             {o['wall']:10.2f} {o['mean']:8.2f} {1:12.1f} {o['psnr']:9.1f} {o['bytes'] / 1e6:12.2f}"
-    )
+    size = o["bytes"] / 1e6
+    print(f"synthgen (h264)             {o['wall']:10.2f} {o['mean']:8.2f} {1:12.1f} {o['psnr']:9.1f} {size:12.2f}")
     for codec, limit in LIMITS.items():
         t = r[codec]
         name = f"lerobot {t['version']}, {codec}"
-        line = f"{name:27s} {t['wall']:10.2f} {t['mean']:8.2f} {t['ratio']:12.1f} {t['psnr']:9.1f} {t['bytes'] / 1e6:12.2f}"
+        size = t["bytes"] / 1e6
+        line = f"{name:27s} {t['wall']:10.2f} {t['mean']:8.2f} {t['ratio']:12.1f} {t['psnr']:9.1f} {size:12.2f}"
         print(f"{line}   (asked: >= {limit:.0f})")
     g = r["gr00t"]
     print(
