@@ -34,7 +34,12 @@ def children_of_this_test() -> list[psutil.Process]:
 
 def simulators() -> list[psutil.Process]:
     """The simulator children themselves (not their guards)."""
-    return [p for p in children_of_this_test() if p.cmdline()[1:4] == ["-P", "-m", "synthgen.engine.child"]]
+    found: list[psutil.Process] = []
+    for process in children_of_this_test():
+        with suppress(psutil.Error):  # it may end between the listing and the look
+            if process.cmdline()[1:4] == ["-P", "-m", "synthgen.engine.child"]:
+                found.append(process)
+    return found
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
