@@ -212,20 +212,21 @@ def show(r: dict[str, Any]) -> None:
     print(f"{r['episodes']} episodes of {r['ticks']} ticks, {len(CAMERAS)} cameras of {SIZE} x {SIZE}")
     print("writer                       s/episode   (mean)   times ours   PSNR dB   MB/episode")
     o = r["synthgen"]
-    size = o["bytes"] / 1e6
-    print(f"synthgen (h264)             {o['wall']:10.2f} {o['mean']:8.2f} {1:12.1f} {o['psnr']:9.1f} {size:12.2f}")
+    print(f"{'synthgen (h264)':27s} {line(o, 1)}")
     for codec, limit in LIMITS.items():
         t = r[codec]
         name = f"lerobot {t['version']}, {codec}"
-        size = t["bytes"] / 1e6
-        line = f"{name:27s} {t['wall']:10.2f} {t['mean']:8.2f} {t['ratio']:12.1f} {t['psnr']:9.1f} {size:12.2f}"
-        print(f"{line}   (asked: >= {limit:.0f})")
+        print(f"{name:27s} {line(t, t['ratio'])}   (asked: >= {limit:.0f})")
     g = r["gr00t"]
     print(
         f"GR00T from a shard of {g['episodes']}: {g['cpu'] * 1e3:.0f} ms CPU/episode, packets {g['packets']},", end=" "
     )
     print(f"{g['ratio']:.1f} times faster than encoding ({o['encode_cpu']:.2f} s; asked: >= 20)")
     print("met" if r["met"] else "NOT met")
+
+
+def line(t: dict[str, Any], ratio: float) -> str:
+    return f"{t['wall']:10.2f} {t['mean']:8.2f} {ratio:12.1f} {t['psnr']:9.1f} {t['bytes'] / 1e6:12.2f}"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from synthgen.formats.problem import Problem, raise_first
 from synthgen.formats.records import count_records, read_records
 from synthgen.formats.summary import DatasetStatistics
 
-STATISTICS = Path("meta") / "statistics.npz"
+STATISTICS = Path("meta") / "statistics.npz.zst"
 
 
 class Assembly(ABC):
@@ -109,8 +109,8 @@ class PieceFormat(ABC):
         manifest = read_shard_manifest(folder, self.name, dataset)
         if manifest.episodes:
             raise_first(folder, self._check_pieces([self._of_shard(folder, dataset)], manifest, decode=True))
-            statistics = DatasetStatistics.load(folder / "statistics.npz", dataset)
-            raise_first(folder, _check_statistics("statistics.npz", statistics, manifest))
+            statistics = DatasetStatistics.load(folder / "statistics.npz.zst", dataset)
+            raise_first(folder, _check_statistics("statistics.npz.zst", statistics, manifest))
         return manifest.episodes, manifest.frames
 
     def finalize(self, shards: Sequence[ShardFiles], root: Path, dataset: DatasetSpec) -> DatasetSummary:
@@ -118,7 +118,7 @@ class PieceFormat(ABC):
         manifest, filled = join_manifests([s.folder for s in shards], self.name, dataset)
         statistics = DatasetStatistics(dataset, relative=self.relative)
         for folder in filled:
-            statistics.merge(DatasetStatistics.load(folder / "statistics.npz", dataset))
+            statistics.merge(DatasetStatistics.load(folder / "statistics.npz.zst", dataset))
         return self._assemble((self._of_shard(f, dataset) for f in filled), manifest, statistics, root)
 
     def merge(self, roots: Sequence[Path], out: Path) -> DatasetSummary:
@@ -249,12 +249,21 @@ class PieceFormat(ABC):
                 rows = piece.table()
                 length = rows.column("length").to_pylist()
                 yield from self.check_piece(piece, rows, manifest.dataset, decode=decode)
-                if count_records(piece.records) != length:
-                    what = "frames differ from the rows' lengths"
-                    yield Problem(file=piece.name(piece.records), where="frames", what=what)
+                yield from _check_records(piece, length)
             except (DamagedShardError, KeyError) as error:
                 what = error.message if isinstance(error, DamagedShardError) else f"column {error} missing"
                 yield Problem(file=piece.name(piece.rows), where="", what=what)
+
+
+def _check_records(piece: Piece, length: list[int]) -> Iterator[Problem]:
+    name = piece.name(piece.records)
+    try:
+        frames = count_records(piece.records)
+    except DamagedShardError as error:
+        yield Problem(file=name, where="", what=error.message)
+        return
+    if frames != length:
+        yield Problem(file=name, where="frames", what="differ from the rows' lengths")
 
 
 def _check_statistics(file: str, statistics: DatasetStatistics, manifest: ShardManifest) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,38 @@ def check_info(root: Path, manifest: ShardManifest, length: NDArray, layout: Map
     if info.get("features") != manifest.info:
         difference = describe_difference(info.get("features") or {}, manifest.info or {})
         yield Problem(file=file, where="features", what=f"differ from what was written: {difference}")
+
+
+def check_statistics(
+    file: str, stats: Mapping[str, Any], tables: Iterable[Callable[[str], NDArray]], features: Iterable[Feature]
+) -> Iterator[Problem]:
+    """Minimum, maximum and mean in a statistics file against the columns themselves.
+
+    ``tables``: one reader (column name -> values) for each data file.
+    """
+    low: dict[str, NDArray] = {}
+    high: dict[str, NDArray] = {}
+    total: dict[str, NDArray] = {}
+    rows = 0
+    wanted = [f.name for f in features if f.name in stats]
+    for read in tables:
+        count = 0
+        for name in wanted:
+            try:
+                values = np.asarray(read(name), float)
+            except (KeyError, DamagedShardError):
+                return  # reported with the piece
+            values = values.reshape(len(values), -1)
+            count = len(values)
+            low[name] = np.minimum(low.get(name, np.inf), values.min(0))
+            high[name] = np.maximum(high.get(name, -np.inf), values.max(0))
+            total[name] = total.get(name, 0) + values.sum(0)
+        rows += count
+    for name, least in low.items():
+        for key, want in (("min", least), ("max", high[name]), ("mean", total[name] / rows)):
+            found = np.asarray(stats[name].get(key, np.nan), float).ravel()
+            if found.shape != want.shape or not np.allclose(found, want, rtol=1e-6, atol=1e-6):
+                yield Problem(file=file, where=f"{name}, {key}", what="is not that of the data")
 
 
 def differs(file: str, name: str, values: Mapping[str, NDArray], want: NDArray) -> Iterator[Problem]:

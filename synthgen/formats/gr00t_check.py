@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pyarrow as pa
 
 from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
-from synthgen.formats.columns_check import check_columns, check_info, differs
-from synthgen.formats.features import Feature
+from synthgen.formats.columns_check import check_columns, check_info, check_statistics, differs
+from synthgen.formats.features import Feature, frame_features
 from synthgen.formats.folder import read_json
 from synthgen.formats.lerobot import column_values, image_key
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table
+from synthgen.formats.piece import Piece, read_table, tables_of
 from synthgen.formats.problem import Problem
 from synthgen.formats.video_check import check_video
 
@@ -78,7 +79,7 @@ def check_dataset(
             what = "do not cover the episode without gaps"
             yield Problem(file="meta/episodes.jsonl", where=f"line {i + 1}, sub_tasks", what=what)
     yield from _check_numbers(pieces, length, tasks, texts)
-    yield from _check_stats(root, manifest)
+    yield from _check_stats(root, manifest, pieces)
 
 
 def _lines(
@@ -137,7 +138,7 @@ def _check_json(root: Path, file: str, expected: Mapping[str, Any]) -> Iterator[
             yield Problem(file=file, where=key, what=f"is {found.get(key)!r}, expected {want!r}")
 
 
-def _check_stats(root: Path, manifest: ShardManifest) -> Iterator[Problem]:
+def _check_stats(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
     for file in ("meta/stats.json", "meta/relative_stats.json"):
         try:
             stats = read_json(root / file)
@@ -150,3 +151,9 @@ def _check_stats(root: Path, manifest: ShardManifest) -> Iterator[Problem]:
         for name, values in stats.items():
             if not all(np.isfinite(np.asarray(v, float)).all() for v in values.values()):
                 yield Problem(file=file, where=name, what="is not finite")
+        if file == "meta/stats.json":
+            readers = (partial(column_values, table) for table in tables_of(pieces, "data"))
+            try:
+                yield from check_statistics(file, stats, readers, frame_features(manifest.dataset))
+            except DamagedShardError:
+                continue  # reported with the piece

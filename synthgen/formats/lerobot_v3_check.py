@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 
 from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
-from synthgen.formats.columns_check import check_columns, check_info, differs
+from synthgen.formats.columns_check import check_columns, check_info, check_statistics, differs
 from synthgen.formats.episodes_table import EPISODES_PER_FILE, episodes_path
 from synthgen.formats.folder import read_json
 from synthgen.formats.lerobot import column_values, data_features, image_key, read_names
 from synthgen.formats.lerobot_v3 import DATA_PATH, LANGUAGE, VIDEO_PATH
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table
+from synthgen.formats.piece import Piece, read_table, tables_of
 from synthgen.formats.problem import Problem
 from synthgen.formats.video_check import check_video
 
@@ -80,7 +81,7 @@ def check_dataset(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) 
     yield from _check_numbering(pieces, tables, task_index, len(read_names(root / "meta/subtasks.parquet", "subtask")))
     yield from _check_episodes(root, dataset, tables, length, tasks)
     yield from _check_stray(root, pieces)
-    yield from _check_stats(root, manifest)
+    yield from _check_stats(root, manifest, pieces)
 
 
 def _check_data(path: Path, file: str, lengths: NDArray, dataset: DatasetSpec, language: bool) -> Iterator[Problem]:
@@ -188,7 +189,7 @@ def _check_stray(root: Path, pieces: Sequence[Piece]) -> Iterator[Problem]:
         yield Problem(file="data", where="", what="file names do not sort in episode order")
 
 
-def _check_stats(root: Path, manifest: ShardManifest) -> Iterator[Problem]:
+def _check_stats(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
     try:
         stats = read_json(root / "meta" / "stats.json")
     except DamagedShardError as error:
@@ -204,6 +205,11 @@ def _check_stats(root: Path, manifest: ShardManifest) -> Iterator[Problem]:
             yield Problem(file="meta/stats.json", where=f"{name}, count", what=what, remedy=REWRITE)
         if not all(np.isfinite(np.asarray(v, float)).all() for v in stats[name].values()):
             yield Problem(file="meta/stats.json", where=name, what="is not finite", remedy=REWRITE)
+    readers = (partial(column_values, table) for table in tables_of(pieces, "data"))
+    try:
+        yield from check_statistics("meta/stats.json", stats, readers, data_features(manifest.dataset))
+    except DamagedShardError:
+        return  # reported with the piece
 
 
 def _features(root: Path) -> list[str]:

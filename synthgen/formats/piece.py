@@ -58,7 +58,8 @@ def read_table(path: Path, *, group: int | None = None) -> pa.Table:
     try:
         # Not pq.read_table: that would take parts of the path for partition keys.
         with pq.ParquetFile(path) as file:
-            return file.read() if group is None else file.read_row_group(group)
+            # Threads cost more than they give for files this small.
+            return file.read(use_threads=False) if group is None else file.read_row_group(group, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 
@@ -77,6 +78,17 @@ def read_groups(path: Path, groups: Sequence[int], columns: list[str]) -> Iterat
                 yield file.read_row_group(group, columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error
+
+
+def tables_of(pieces: Sequence[Piece], kind: str) -> Iterator[pa.Table]:
+    """Every parquet file of a kind, one in memory at a time.
+
+    Raises:
+        DamagedShardError: one is missing or cannot be read.
+    """
+    for piece in pieces:
+        for path in piece.files[kind]:
+            yield read_table(path)
 
 
 def numbered_path(root: Path, template: str, number: int) -> Path:

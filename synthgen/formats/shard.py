@@ -58,7 +58,7 @@ class ShardBook:
         self._records.close()
         if self._rows:
             pq.write_table(pa.Table.from_pylist(self._rows), self._folder / "rows.parquet", compression="zstd")
-        self._statistics.save(self._folder / "statistics.npz")
+        self._statistics.save(self._folder / "statistics.npz.zst")
         self.manifest.write(self._folder)
         return sorted(p.relative_to(self._folder) for p in self._folder.rglob("*") if p.is_file())
 

@@ -29,7 +29,7 @@ class RunningStatistics:
         self.high = np.full(width, -np.inf)
         self._values = np.zeros((width, 0))
         self._weights = np.zeros((width, 0))
-        self._pending: list[Array] = []
+        self._pending: list[NDArray[np.float32]] = []
         self._pending_rows = 0
 
     def add(self, rows: NDArray) -> None:
@@ -39,7 +39,7 @@ class RunningStatistics:
             return
         mean = rows.mean(0)
         self._moments(len(rows), mean, ((rows - mean) ** 2).sum(0), rows.min(0), rows.max(0))
-        self._pending.append(rows)
+        self._pending.append(rows.astype(np.float32))  # for the sketch only; columns are float32 anyway
         self._pending_rows += len(rows)
         if self._pending_rows >= BUFFER:
             self._flush()
@@ -107,7 +107,7 @@ class RunningStatistics:
         self._pending, self._pending_rows = [], 0
         # All weights are one, so sorting alone will do (much faster than finding an order), and the bins are the same
         # for every column.
-        values = np.sort(rows.T, axis=1)
+        values = np.sort(rows.T, axis=1).astype(float)
         if values.shape[1] > CENTROIDS:
             self._take(*_compress_sorted(values))
         else:

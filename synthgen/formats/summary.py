@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from synthgen.core.episode import EncodedVideo, ImageStats
@@ -76,14 +78,17 @@ class DatasetStatistics:
         return out
 
     def save(self, path: Path) -> None:
-        """Write everything to an .npz file."""
+        """Write everything to an .npz file, compressed as a whole with zstd (many times faster than zip's own way)."""
         arrays = {f"columns/{k}": v for k, v in self._columns.arrays().items()}
         for name, stats in self._images.items():
             arrays[f"pixels/{name}"] = stats.counts
             arrays[f"frames/{name}"] = np.array([stats.frames])
         if self.relative is not None:
             arrays |= {f"relative/{k}": v for k, v in self.relative.running.arrays().items()}
-        np.savez_compressed(path, **arrays)  # pyright: ignore[reportArgumentType]
+        plain = io.BytesIO()
+        np.savez(plain, **arrays)  # pyright: ignore[reportArgumentType]
+        with pa.output_stream(path, compression="zstd") as out:
+            out.write(plain.getbuffer())
 
     @classmethod
     def load(cls, path: Path, dataset: DatasetSpec) -> DatasetStatistics:
@@ -94,7 +99,9 @@ class DatasetStatistics:
         """
         out = cls(dataset)
         try:
-            with path.open("rb") as opened, np.load(opened) as file:
+            with pa.input_stream(path, compression="zstd") as opened:
+                plain = io.BytesIO(opened.read())
+            with np.load(plain) as file:
                 arrays = {k: file[k] for k in file.files}
             columns = _running(arrays, "columns/")
             if columns.mean.shape != out._columns.mean.shape:
@@ -106,7 +113,7 @@ class DatasetStatistics:
             if "relative/count" in arrays:
                 out.relative = RelativeStatistics(dataset)
                 out.relative.running = _running(arrays, "relative/")
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DamagedShardError(f"{path}: cannot be read: {error}") from error
         return out
 
