@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -15,6 +17,7 @@ from rich.text import Text
 from synthgen.engine.progress import Progress
 
 EVERY = 5.0  # seconds between JSON lines of progress
+KEPT_EVERY = 30.0  # seconds between those kept in the run folder
 
 
 def duration(seconds: float | None) -> str:
@@ -84,6 +87,44 @@ class TableView:
         if self._started:
             self._live.stop()
             self._started = False
+
+
+class Journal:
+    """Shows a run in another view, and keeps what happened as JSON lines in the run folder.
+
+    Args:
+        view: where it is shown.
+        path: the file; lines are added.
+        run: the plan's digest, in every line.
+    """
+
+    def __init__(self, view: LinesView | TableView, path: Path, *, run: str) -> None:
+        self._view = view
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1)
+        self._run = run[:16]
+        self._last = 0.0
+
+    def progress(self, progress: Progress) -> None:
+        """See ``View``; every half minute it is kept."""
+        self._view.progress(progress)
+        if time.monotonic() - self._last >= KEPT_EVERY:
+            self._last = time.monotonic()
+            self._keep({"event": "progress", **progress.to_json()})
+
+    def say(self, event: str, message: str, **fields: Any) -> None:
+        """See ``View``."""
+        self._view.say(event, message, **fields)
+        self._keep({"event": event, "message": message, **fields})
+
+    def close(self) -> None:
+        """Close the file and the view."""
+        self._view.close()
+        self._file.close()
+
+    def _keep(self, line: dict[str, Any]) -> None:
+        with suppress(OSError):  # a full disk is reported by whom it stops
+            self._file.write(json.dumps({"time": round(time.time(), 3), "run": self._run, **line}) + "\n")
 
 
 def render(progress: Progress) -> Group:

@@ -21,6 +21,7 @@ from synthgen.core.errors import (
 )
 from synthgen.core.project import Project
 from synthgen.engine.driver import Driver, Interrupts
+from synthgen.engine.metrics import Metrics
 from synthgen.engine.planning import Request, command_of, make_plan
 from synthgen.engine.pool import InProcessPool, WorkerPool
 from synthgen.engine.settings import Job, Settings
@@ -182,16 +183,23 @@ def execute(
     Raises:
         SynthgenError: with the exit code the command ends with.
     """
-    from synthgen.cli.live import LinesView, TableView
+    from synthgen.cli.live import Journal, LinesView, TableView
 
-    view = TableView() if sys.stderr.isatty() and not as_json else LinesView()
+    shown = TableView() if sys.stderr.isatty() and not as_json else LinesView()
+    view = Journal(shown, store.root / "logs" / "driver.jsonl", run=store.digest)
     interrupts = Interrupts()
     resume = f"resume with: {resume_command(job, workers)}"
     try:
         with interrupts.installed():
             pool = _pool(job, workers, address)
             driver = Driver(
-                store=store, pool=pool, settings=job.settings, workers=workers, view=view, interrupts=interrupts
+                store=store,
+                pool=pool,
+                settings=job.settings,
+                workers=workers,
+                view=view,
+                interrupts=interrupts,
+                metrics=(lambda: Metrics(store.root.name)) if workers else None,
             )
             driver.run()
     except IncompleteRunError as error:

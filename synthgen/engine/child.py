@@ -160,7 +160,8 @@ def _serve(inbox: Inbox, out: PipeWriter) -> None:
         end = runner.run(shard, defer=command["defer"], stop=inbox.drain.is_set)
         pulse.rest()
         failpoint("child.done", shard.name)
-        out.send({"t": "done", "end": end})
+        out.send({"t": "done", "end": end, "commits": runner.commits, "conflicts": runner.conflicts})
+        runner.commits = runner.conflicts = 0
 
 
 def _outcome(outcome: Outcome) -> Mapping[str, Any]:

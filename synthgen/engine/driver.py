@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
 
 from synthgen.core import errors
 from synthgen.core.errors import IncompleteRunError, StorageError, SynthgenError
+from synthgen.engine.metrics import Metrics
 from synthgen.engine.pool import InProcessPool, PoolEvent, WorkerPool
 from synthgen.engine.progress import Progress, Tracker
 from synthgen.engine.schedule import Schedule
@@ -70,10 +71,19 @@ class Driver:
         workers: how many to ask for.
         view: is told.
         interrupts: is asked.
+        metrics: makes what is shown to Prometheus, once the pool has started.
     """
 
     def __init__(
-        self, *, store: RunStore, pool: WorkerPool, settings: Settings, workers: int, view: View, interrupts: Interrupts
+        self,
+        *,
+        store: RunStore,
+        pool: WorkerPool,
+        settings: Settings,
+        workers: int,
+        view: View,
+        interrupts: Interrupts,
+        metrics: Callable[[], Metrics] | None = None,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -89,6 +99,8 @@ class Driver:
         self._losses: dict[str, int] = {}
         self._draining = False
         self._gave_up: list[str] = []
+        self._make_metrics = metrics
+        self._metrics: Metrics | None = None
 
     def run(self) -> None:
         """Work until every shard is committed.
@@ -149,7 +161,12 @@ class Driver:
             )
 
     def _show(self) -> None:
-        self._view.progress(self._tracker.update(self._pool.snapshots(), self._waiting))
+        progress = self._tracker.update(self._pool.snapshots(), self._waiting)
+        self._view.progress(progress)
+        if self._metrics is None and self._make_metrics is not None:
+            self._metrics = self._make_metrics()
+        if self._metrics is not None:
+            self._metrics.update(progress)
 
     def _finished(self) -> bool:
         if self._schedule.in_flight:
@@ -177,6 +194,8 @@ class Driver:
             self._waiting -= 1
             self._live.add(worker)
             self._idle.add(worker)
+        elif event.kind == "told":
+            self._view.say(**result)
         elif event.kind == "lost":
             self._lost(worker, str(result["message"]))
         elif result["end"] == "committed":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,6 +15,7 @@ from synthgen.core.source import EpisodeSource
 from synthgen.engine.runner import ShardRunner
 from synthgen.engine.settings import Job
 from synthgen.engine.sources import exporters_of, open_source
+from synthgen.engine.tally import Tally
 from synthgen.store.run import RunStore
 
 TICK = 0.5  # seconds between calls of ``on_tick`` while a shard runs in this process
@@ -23,9 +23,12 @@ TICK = 0.5  # seconds between calls of ``on_tick`` while a shard runs in this pr
 
 @dataclass(frozen=True, kw_only=True)
 class PoolEvent:
-    """A worker is ready, has ended a shard (``result``: see ``Supervisor.run_shard``), or is lost."""
+    """Something about a worker: ready, ended a shard (``result``: see ``Supervisor.run_shard``), lost, or told.
 
-    kind: Literal["ready", "ended", "lost"]
+    "told" carries an event of its supervisor: ``event``, ``message`` and what belongs to it.
+    """
+
+    kind: Literal["ready", "ended", "lost", "told"]
     worker: str
     result: dict[str, Any]
 
@@ -84,7 +87,8 @@ class InProcessPool:
         self._next: Shard | None = None
         self._started = self._draining = False
         self._now: dict[str, Any] = {"state": "idle", "cell": "", "shard": "", "phase": "", "slot": -1, "memory": 0}
-        self._cells: dict[str, dict[str, Any]] = {}
+        self._tally = Tally()
+        self._commits = self._conflicts = 0
         self._ticked = 0.0
         self.on_tick: Callable[[], None] = lambda: None
 
@@ -108,12 +112,15 @@ class InProcessPool:
             return []
         self._now |= {"state": "running", "shard": shard.name, "cell": shard.cell}
         try:
-            end = self._runner(shard).run(shard, defer=(), stop=lambda: self._draining)
+            runner = self._runner(shard)
+            end = runner.run(shard, defer=(), stop=lambda: self._draining)
         except SimulatorError as error:
             kind, told = "given_up", error
         except SynthgenError as error:
             kind, told = ("storage" if error.exit_code == 3 else "fatal"), error
         else:
+            self._commits += runner.commits
+            self._conflicts += runner.conflicts
             return [_ended(self.name, shard, end, "", "")]
         return [_ended(self.name, shard, kind, told.message, told.remedy)]
 
@@ -126,7 +133,8 @@ class InProcessPool:
 
     def snapshots(self) -> dict[str, dict[str, Any]]:
         """See the protocol."""
-        return {self.name: {**self._now, "boots": 1, "failed_boots": 0, "restarts": {}, "cells": self._cells}}
+        done = {"commits": self._commits, "conflicts": self._conflicts, "cells": self._tally.to_json()}
+        return {self.name: {**self._now, "boots": 1, "failed_boots": 0, "restarts": {}, **done}}
 
     def drain(self) -> None:
         """See the protocol."""
@@ -170,15 +178,9 @@ class InProcessPool:
             self.on_tick()
 
     def _ended(self, outcome: Outcome, fresh: bool) -> None:
-        tally = self._cells.setdefault(
-            self._cell, {"attempts": 0, "successes": 0, "fresh": 0, "failures": Counter[str](), "seconds": 0.0}
+        self._tally.add(
+            self._cell, success=outcome.success, reason=outcome.reason, seconds=outcome.seconds, fresh=fresh
         )
-        tally["attempts"] += 1
-        tally["successes"] += outcome.success
-        tally["fresh"] += fresh
-        tally["seconds"] += sum(outcome.seconds.values())
-        if not outcome.success:
-            tally["failures"][outcome.reason] += 1
 
 
 def _ended(worker: str, shard: Shard, end: str, message: str, remedy: str) -> PoolEvent:

@@ -16,7 +16,10 @@ WINDOW = 60.0  # seconds that the rate looks back
 
 @dataclass(kw_only=True)
 class CellProgress:
-    """One row: ``done`` counts episodes that are safe in storage, committed or spooled."""
+    """One row: ``done`` counts episodes that are safe in storage, committed or spooled.
+
+    ``made``, ``failed`` and ``seconds`` (by phase) are of this command's workers only.
+    """
 
     task: str
     embodiment: str
@@ -25,6 +28,9 @@ class CellProgress:
     attempts: int = 0
     quarantined: int = 0
     failures: Counter[str] = field(default_factory=Counter[str])
+    made: int = 0
+    failed: Counter[str] = field(default_factory=Counter[str])
+    seconds: Counter[str] = field(default_factory=Counter[str])
 
     @property
     def success_rate(self) -> float | None:
@@ -44,6 +50,8 @@ class Progress:
         restarts: simulators replaced, by cause.
         seconds: since this command started.
         memory: resident bytes of all simulators.
+        boots, failed_boots, commits, conflicts: simulators started, not started; shards committed, and shards that
+            another worker had committed first.
     """
 
     cells: tuple[CellProgress, ...]
@@ -54,6 +62,10 @@ class Progress:
     restarts: Mapping[str, int]
     seconds: float
     memory: int
+    boots: int
+    failed_boots: int
+    commits: int
+    conflicts: int
 
     @property
     def done(self) -> int:
@@ -134,6 +146,10 @@ class Tracker:
             restarts=restarts,
             seconds=time.monotonic() - self._began,
             memory=sum(int(s["memory"]) for s in self._latest.values()),
+            boots=self.boots,
+            failed_boots=self.failed_boots,
+            commits=sum(int(s["commits"]) for s in said),
+            conflicts=sum(int(s["conflicts"]) for s in said),
         )
 
     def _cell(self, task: str, embodiment: str, said: list[dict[str, Any]]) -> CellProgress:
@@ -153,6 +169,9 @@ class Tracker:
                 cell.done = min(cell.requested, cell.done + tally["fresh"])
                 cell.attempts += tally["attempts"]
                 cell.failures.update(tally["failures"])
+                cell.made += tally["successes"]
+                cell.failed.update(tally["failures"])
+                cell.seconds.update(tally["seconds"])
         return cell
 
     def _rate(self, done: int) -> float | None:

@@ -31,6 +31,7 @@ QUIET = {
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 OBJECT_STORE = 80 << 20  # bytes; only kilobytes ever go through it
 POLL_EVERY = 1.0
+POLLS_PER_SECOND = 200  # above so many workers, each is asked less often
 NODES_EVERY = 5.0
 NODES_GONE = 20.0
 DRIVER_SILENT = 180.0
@@ -90,6 +91,7 @@ class RayPool:
         self._calls: dict[Any, tuple[str, str]] = {}  # pending reference -> (worker, what for)
         self._asked: dict[str, Any] = {}  # worker -> pending snapshot
         self._seen: dict[str, dict[str, Any]] = {}
+        self._told: list[PoolEvent] = []
         self._polled = self._looked = 0.0
         self._last_alive = time.monotonic()
         self._head = HeadWatch("", remedy="")
@@ -115,7 +117,7 @@ class RayPool:
         self._poll()
         if not self._calls:
             time.sleep(timeout)
-            return []
+            return self._take_told()
         done, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
         if not done:
             done, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=timeout)
@@ -130,9 +132,9 @@ class RayPool:
                 events.append(PoolEvent(kind="lost", worker=worker, result={"message": _first_line(error)}))
                 continue
             if what == "shard":
-                self._seen[worker] = result.pop("snapshot")
+                self._see(worker, result.pop("snapshot"))
             events.append(PoolEvent(kind="ready" if what == "ready" else "ended", worker=worker, result=result))
-        return events
+        return events + self._take_told()
 
     def submit(self, worker: str, shard: Shard, *, alone: bool) -> None:
         """See the protocol."""
@@ -244,6 +246,17 @@ class RayPool:
             self._head.close()
             raise IncompleteRunError("the Ray cluster is gone", remedy="start it again")
 
+    def _take_told(self) -> list[PoolEvent]:
+        told, self._told = self._told, []
+        return told
+
+    def _see(self, worker: str, snapshot: dict[str, Any]) -> None:
+        """Take in a snapshot; they may arrive out of order."""
+        for event in snapshot["events"]:
+            self._told.append(PoolEvent(kind="told", worker=worker, result=event))
+        if snapshot["number"] > self._seen.get(worker, {"number": 0})["number"]:
+            self._seen[worker] = snapshot
+
     def _poll(self) -> None:
         """Collect answers to the last round of snapshot calls; start another at most once a second."""
         if self._asked:
@@ -253,10 +266,10 @@ class RayPool:
                 if reference in arrived:
                     del self._asked[worker]
                     try:
-                        self._seen[worker] = self._ray.get(reference)
+                        self._see(worker, self._ray.get(reference))
                     except self._ray.exceptions.RayError:
                         continue
-        if time.monotonic() - self._polled >= POLL_EVERY:
+        if time.monotonic() - self._polled >= max(POLL_EVERY, len(self._actors) / POLLS_PER_SECOND):
             self._polled = time.monotonic()
             waiting = {w for w, what in self._calls.values() if what == "ready"}
             for worker, actor in self._actors.items():

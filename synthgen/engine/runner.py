@@ -31,6 +31,9 @@ class ShardRunner:
         strikes: deaths a slot may cause before it is quarantined.
         beat: told about every phase.
         ended: told about every attempt, and whether its episode was new to the spool.
+
+    Attributes:
+        commits, conflicts: shards it has committed, and shards that another worker had committed first.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ShardRunner:
         self._strikes = strikes
         self._beat = beat
         self._ended = ended
+        self.commits = self.conflicts = 0
 
     def run(self, shard: Shard, *, defer: Collection[int], stop: Callable[[], bool]) -> ShardEnd:
         """Make what is missing of the shard and commit it.
@@ -94,7 +98,7 @@ class ShardRunner:
             if stop():
                 return "stopped"
             raise SimulatorError(f"{shard.name}: the source ended without slots {sorted(left)}")
-        commit_shard(
+        won = commit_shard(
             self._store,
             shard,
             dataset=self._source.dataset(),
@@ -103,6 +107,8 @@ class ShardRunner:
             worker=self._worker,
             beat=lambda slot: self._beat("write", slot, 0),
         )
+        self.commits += won
+        self.conflicts += not won
         return "committed"
 
     def _struck_out(self, shard: Shard) -> dict[int, QuarantinedSlot]:

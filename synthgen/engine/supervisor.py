@@ -18,6 +18,7 @@ from synthgen.engine.boot import boot_turn
 from synthgen.engine.pipe import Message
 from synthgen.engine.process import ChildProcess, child_environment
 from synthgen.engine.settings import Job
+from synthgen.engine.tally import Tally
 from synthgen.store.run import RunStore
 from synthgen.store.strikes import Strike, Strikes
 
@@ -67,7 +68,9 @@ class Supervisor:
         self._boots = 0
         self._failed_boots = 0
         self._restarts: Counter[str] = Counter()
-        self._cells: dict[str, dict[str, Any]] = {}
+        self._tally = Tally()
+        self._commits = self._conflicts = self._snapshots = 0
+        self._events: list[dict[str, Any]] = []
         # What the child was last heard to do.
         self._phase, self._slot, self._attempt = "boot", -1, 0
         self._heard = self._attempt_began = 0.0
@@ -94,14 +97,23 @@ class Supervisor:
         return {"end": end, "shard": shard.name, "message": "", "remedy": ""}
 
     def snapshot(self) -> dict[str, Any]:
-        """What it does and has done so far, JSON-able; counters only grow."""
+        """What it does and has done so far, JSON-able.
+
+        Counters only grow; ``number`` says which of two snapshots is the later; ``events`` come once.
+        """
         with self._lock:
+            self._snapshots += 1
+            events, self._events = self._events, []
             return {
                 **self._now,
+                "number": self._snapshots,
+                "events": events,
+                "commits": self._commits,
+                "conflicts": self._conflicts,
                 "boots": self._boots,
                 "failed_boots": self._failed_boots,
                 "restarts": dict(self._restarts),
-                "cells": {k: {**v, "failures": dict(v["failures"])} for k, v in self._cells.items()},
+                "cells": self._tally.to_json(),
             }
 
     def drain(self) -> None:
@@ -193,9 +205,10 @@ class Supervisor:
         while True:
             for message in self._listen(child):
                 if message["t"] == "done":
+                    with self._lock:
+                        self._commits += message["commits"]
+                        self._conflicts += message["conflicts"]
                     return str(message["end"])
-                if message["t"] == "outcome":
-                    self._count(shard.cell, message)
             if time.monotonic() - looked > MEMORY_EVERY:
                 looked = time.monotonic()
                 memory = child.memory()
@@ -233,6 +246,8 @@ class Supervisor:
                 self._told_error(message, booting)
             else:
                 self._heard = time.monotonic()
+                if message["t"] == "outcome":
+                    self._count(self._cell, message)
         now = time.monotonic()
         if now - self._heard > self._settings.deadline(self._phase) + GRACE:
             raise _DeathError(f"no sign of life for {now - self._heard:.0f} s", booting=booting)
@@ -262,15 +277,13 @@ class Supervisor:
     def _count(self, cell: str, message: Message) -> None:
         self._episodes += 1
         with self._lock:
-            tally = self._cells.setdefault(
-                cell, {"attempts": 0, "successes": 0, "fresh": 0, "failures": Counter[str](), "seconds": 0.0}
+            self._tally.add(
+                cell,
+                success=bool(message["success"]),
+                reason=str(message["reason"]),
+                seconds=message["seconds"],
+                fresh=bool(message["fresh"]),
             )
-            tally["attempts"] += 1
-            tally["successes"] += bool(message["success"])
-            tally["fresh"] += bool(message["fresh"])
-            tally["seconds"] += sum(message["seconds"].values())
-            if not message["success"]:
-                tally["failures"][message["reason"]] += 1
         if message["success"]:
             self._deaths = 0
             self._session_strikes.clear()
@@ -286,6 +299,18 @@ class Supervisor:
         with self._lock:
             self._restarts[_short(death.cause)] += 1
             self._failed_boots += death.booting
+            self._events.append(
+                {
+                    "event": "simulator_died",
+                    "message": f"{self._worker}: simulator died ({death.cause}) in {self._phase}, slot {self._slot}",
+                    "worker": self._worker,
+                    "shard": shard.name,
+                    "slot": self._slot,
+                    "attempt": self._attempt,
+                    "phase": self._phase,
+                    "cause": death.cause,
+                }
+            )
         if not death.booting and self._slot >= 0 and self._phase != "write" and not self._store.is_committed(shard):
             strike = Strike(
                 slot=self._slot,
