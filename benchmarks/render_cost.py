@@ -61,7 +61,7 @@ def measure(scene: SceneSpec, name: str, frames: int, rounds: int) -> dict[str, 
     robot = registry.load(name)
     sample = sample_scene(scene, EpisodeSpec(task="pick_place", embodiment=name, slot=0, attempt=0, entropy=1))
     root_of = AssetStore().root
-    reduced, full = (MujocoSimulator(root_of=root_of, faces=f) for f in (6000, None))
+    reduced, full = (MujocoSimulator(root_of=root_of, faces=f) for f in (4500, None))
     for sim in (reduced, full):
         sim.load(scene, robot, fps=20)
         sim.reset({0: sample})

@@ -37,7 +37,7 @@ class SimulatorOptions:
     rendering: bool = True
     device: str = "cpu"
     shadows: bool = False
-    faces: int | None = 6000
+    faces: int | None = 4500
 
 
 Factory = Callable[[SimulatorOptions], Simulator]

@@ -63,7 +63,9 @@ class SceneBuilder:
         joint_of = self._joints_by_child()
         for path in self._parents_first(joint_of):
             bodies[path] = self._add_body(self.scene.bodies[path], joint_of.get(path), bodies)
-        for geom in self.scene.static_geoms:
+        # What stands around is drawn in this order, and a software renderer pays for every pixel that something nearer
+        # covers later: small things usually stand before large ones (a table before the walls).
+        for geom in sorted(self.scene.static_geoms, key=_extent):
             self._add_geom(self, self.spec.worldbody, geom)
         return self.spec
 
@@ -206,6 +208,15 @@ def shape_arguments(geom: Geom) -> dict[str, object]:
         "pos": geom.pose.position,
         "quat": geom.pose.orientation,
     }
+
+
+def _extent(geom: Geom) -> float:
+    """How large a geom is, in metres, for sorting; infinite for planes."""
+    if geom.kind == "plane":
+        return np.inf
+    if geom.mesh is not None:
+        return float(np.ptp(geom.mesh.vertices, axis=0).max())
+    return 2 * float(max(geom.size))
 
 
 def sliding_friction(geom: Geom) -> float:
