@@ -90,28 +90,32 @@ class StateMap:
     def read(self, model: mujoco.MjModel, data: mujoco.MjData) -> SimState:
         """The state in ``data``, leading axis 1."""
         bodies, joints = len(self.body_ids), len(self.scene_qpos)
-        pose, twist = np.zeros((bodies, 7)), np.zeros((bodies, 6))
-        free = data.qpos[self.free_qpos]
-        pose[self.free_rows] = free
-        velocity = data.qvel[self.free_dof]
+        qpos, qvel = data.qpos, data.qvel
+        free, velocity = qpos.take(self.free_qpos), qvel.take(self.free_dof)
         # MuJoCo keeps a free joint's angular velocity in the body's frame. Most bodies rest: one by one is faster.
-        for k in velocity.any(axis=1).nonzero()[0].tolist():
-            velocity[k, 3:] = quat_rotate(free[k, 3:], velocity[k, 3:])
-        twist[self.free_rows] = velocity
+        for k, speed in enumerate(np.abs(velocity).sum(axis=1).tolist()):
+            if speed:
+                mujoco.mju_rotVecQuat(velocity[k, 3:], velocity[k, 3:].copy(), free[k, 3:])
+        if len(self.free_rows) == bodies:  # in stage order
+            pose, twist = free, velocity
+        else:
+            pose, twist = np.zeros((bodies, 7)), np.zeros((bodies, 6))
+            pose[self.free_rows], twist[self.free_rows] = free, velocity
         if len(self.mocap_rows):
             pose[self.mocap_rows, :3] = data.mocap_pos[self.mocap_ids]
             pose[self.mocap_rows, 3:] = data.mocap_quat[self.mocap_ids]
         if len(self.linked_rows):
             self._read_linked(model, data, pose, twist)
-        speed = np.zeros(joints)
-        speed[self.scene_moving] = data.qvel[self.scene_dof]
+        rates = np.zeros(joints)
+        if joints:
+            rates[self.scene_moving] = qvel[self.scene_dof]
         return SimState(
-            joint_position=data.qpos[self.joint_qpos][None],
-            joint_velocity=data.qvel[self.joint_dof][None],
+            joint_position=qpos.take(self.joint_qpos)[None],
+            joint_velocity=qvel.take(self.joint_dof)[None],
             body_pose=pose[None],
             body_velocity=twist[None],
-            scene_joint_position=data.qpos[self.scene_qpos][None],
-            scene_joint_velocity=speed[None],
+            scene_joint_position=qpos.take(self.scene_qpos)[None],
+            scene_joint_velocity=rates[None],
         )
 
     def _read_linked(self, model: mujoco.MjModel, data: mujoco.MjData, pose: np.ndarray, twist: np.ndarray) -> None:
