@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal
 
@@ -55,6 +56,8 @@ class ShardRunner:
         self._beat = beat
         self._ended = ended
         self.commits = self.conflicts = 0
+        self._mark = time.perf_counter()
+        self._attempts = self._writing = 0.0  # seconds since then
 
     def run(self, shard: Shard, *, defer: Collection[int], stop: Callable[[], bool]) -> ShardEnd:
         """Make what is missing of the shard and commit it.
@@ -106,10 +109,20 @@ class ShardRunner:
             quarantined=out,
             worker=self._worker,
             beat=lambda slot: self._beat("write", slot, 0),
+            seconds=self._since_last_shard(),
         )
+        self._mark = time.perf_counter()
         self.commits += won
         self.conflicts += not won
         return "committed"
+
+    def _since_last_shard(self) -> dict[str, float]:
+        """Where the time went since the last commit, as far as attempts do not account for it."""
+        passed = time.perf_counter() - self._mark
+        idle = max(0.0, passed - self._attempts - self._writing)
+        seconds = {"write": round(self._writing, 6), "idle": round(idle, 6)}
+        self._attempts = self._writing = 0.0
+        return seconds
 
     def _struck_out(self, shard: Shard) -> dict[int, QuarantinedSlot]:
         return {
@@ -140,10 +153,13 @@ class ShardRunner:
             seen = outcomes.setdefault(outcome.slot, [])
             seen.append(outcome)
             fresh = False
+            self._attempts += sum(outcome.seconds.values())
             if episode is not None:
                 self._beat("write", outcome.slot, outcome.attempt)
+                began = time.perf_counter()
                 fresh = spool.add(episode, outcomes.pop(outcome.slot))
                 add_preview(self._store.root, shard.cell, episode)
+                self._writing += time.perf_counter() - began
             elif outcome.attempt + 1 >= self._store.plan.max_attempts:
                 spool.give_up(outcome.slot, outcomes.pop(outcome.slot))
             self._ended(outcome, fresh)

@@ -79,6 +79,8 @@ class CommitRecord:
         dataset: what holds for every episode; None when every slot is quarantined.
         worker: who made it; finished: UNIX seconds (for rates only).
         versions: packages that the files depend on.
+        seconds: of the worker that committed it: "write" (spool, files, verification) and "idle" (between shards and
+            whatever no attempt accounts for). What attempts cost is with their slots.
     """
 
     shard: str
@@ -94,6 +96,7 @@ class CommitRecord:
     worker: str
     finished: float
     versions: Mapping[str, str]
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON-able mapping."""

@@ -30,16 +30,19 @@ def commit_shard(
     quarantined: Mapping[int, QuarantinedSlot],
     worker: str,
     beat: Callable[[int], None],
+    seconds: Mapping[str, float] = {},
 ) -> bool:
     """Write the shard in every format and publish it. Every slot must be spooled, given up or in ``quarantined``.
 
-    ``beat(slot)`` is called as work goes on. Returns False when another worker had committed the shard already.
+    ``beat(slot)`` is called as work goes on. ``seconds`` ("write", "idle") of the worker go into the record, with the
+    time of this call added to "write". Returns False when another worker had committed the shard already.
 
     Raises:
         DamagedShardError: a spooled file is damaged (it is gone then: make the slot again and call once more), or the
             files just written do not verify.
         StorageError: disk full and the like.
     """
+    began = time.perf_counter()
     spool = Spool(store.root, shard)
     out = dict(spool.given_up()) | dict(quarantined)
     slots = sorted(spool.spooled() - out.keys())
@@ -67,6 +70,7 @@ def commit_shard(
         worker=worker,
         finished=time.time(),
         versions=versions(),
+        seconds={**seconds, "write": round(seconds.get("write", 0.0) + time.perf_counter() - began, 6)},
     )
     _keep_what_is_known(store, shard, record)
     won = store.commit(record)

@@ -136,6 +136,7 @@ def _add_record(cell: CellStatus, record: CommitRecord) -> None:
     for slot in record.slots:
         cell.frames += slot.frames
         cell.replay_passed += slot.replayed
+    cell.seconds.update(record.seconds)
     for slot in (*record.slots, *record.quarantined):
         cell.attempts += slot.attempts
         cell.failures.update(slot.failures)

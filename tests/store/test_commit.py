@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,6 +52,27 @@ def test_a_run_is_committed_whole(store: RunStore, fill: Fill) -> None:
     assert state.complete and state.cells[0].committed == 8 == state.cells[0].replay_passed
     assert state.cells[0].attempts == 8 + state.cells[0].failures.total()
     assert state.cells[0].success_rate == 8 / state.cells[0].attempts
+
+
+def test_a_commit_says_what_writing_and_idling_took(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = next(store.plan.shards())
+    runner = runner_of(store, shard)
+    add = Spool.add
+
+    def slowly(*arguments: object, **named: object) -> bool:
+        time.sleep(0.05)
+        return add(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Spool, "add", slowly)
+    time.sleep(0.1)  # before the first shard the worker has nothing to do
+    assert runner.run(shard, defer=(), stop=lambda: False) == "committed"
+    record = store.record(shard.name)
+    assert set(record.seconds) == {"write", "idle"}
+    assert record.seconds["write"] >= 0.05 * len(record.slots)
+    assert record.seconds["idle"] >= 0.1
+    cell = status(store).cells[0]
+    assert cell.seconds["write"] == pytest.approx(record.seconds["write"])
+    assert CommitRecord.from_json(record.to_json(), store.root) == record
 
 
 def test_records_survive_json_and_refuse_to_leave_the_run_folder(store: RunStore, fill: Fill) -> None:
