@@ -178,7 +178,7 @@ def isaac() -> Check:
         name="Isaac Lab",
         state="ok" if len(parts) == 2 else "optional",
         found=", ".join(f"{p} {_version(p)}" for p in parts) or "not installed in this Python",
-        remedy="only --simulator isaacsim needs it; see cluster/ for a container that has it",
+        remedy="--simulator ovphysx, newton and isaacsim need it: `make isaac`, or a container (docs/isaac.md)",
     )
 
 
