@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 from synthgen.core.plan import Shard
@@ -43,11 +44,25 @@ def runner_of(store: RunStore, shard: Shard, worker: str = "test") -> ShardRunne
 
 def in_a_process(work: Callable[[], object]) -> int:
     """Do something in a forked process, which may be killed by a failpoint; its exit code, or minus its signal."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return in_processes(work, 1)[0]
+
+
+def in_processes(work: Callable[[], object], count: int) -> list[int]:
+    """The same in several forked processes at once; see ``in_a_process``.
+
+    All are forked from this one thread: a fork while another thread holds some library's lock leaves the child waiting
+    for it. Should that happen all the same, the child ends itself after a minute.
+    """
+    children: list[int] = []
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(60)
+                work()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]

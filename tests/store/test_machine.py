@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from store_helpers import POINTS, in_a_process, runner_of
+from store_helpers import POINTS, in_a_process, in_processes, runner_of
 
 from synthgen.core.failpoint import VARIABLE, arm
 from synthgen.core.plan import Shard
@@ -53,17 +53,8 @@ class CommitMachine(RuleBasedStateMachine):
     @rule(shard=st.sampled_from(SHARDS))
     def race(self, shard: Shard) -> None:
         """Two workers on the same shard."""
-        pids: list[int] = []
-        for _ in range(2):
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    runner_of(self.store, shard).run(shard, defer=(), stop=lambda: False)
-                    os._exit(0)
-                finally:
-                    os._exit(1)
-            pids.append(pid)
-        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
+        work = lambda: runner_of(self.store, shard).run(shard, defer=(), stop=lambda: False)  # noqa: E731
+        assert in_processes(work, 2) == [0, 0]
 
     @rule(shard=st.sampled_from(SHARDS), chance=st.randoms(use_true_random=False))
     def damage_the_spool(self, shard: Shard, chance: object) -> None:
