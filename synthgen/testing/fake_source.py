@@ -3,7 +3,8 @@
 It looks like a simulator from outside: it takes time, fails attempts by reason, and can be made to hang, crash or leak
 at any phase of any slot (failpoints ``fake.boot``, ``fake.reset``, ``fake.step``, ``fake.render``, ``fake.close``; the
 detail is ``<embodiment>.<slot>.<attempt>``). ``SYNTHGEN_FAKE="seconds=0.1,success=0.8,frames=12"`` sets wall seconds
-and frames per episode and the chance that an attempt succeeds.
+and frames per episode and the chance that an attempt succeeds; ``log=PATH`` names a file that gets a line for every
+attempt as it begins, whatever becomes of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,31 +40,32 @@ CAMERAS: dict[str, tuple[str, ...]] = {"franka": ("agentview", "wrist"), "gr1": 
 
 @dataclass(frozen=True, kw_only=True)
 class FakeOptions:
-    """How the fake behaves: wall seconds and frames per episode, chance of success per attempt."""
+    """How the fake behaves: wall seconds and frames per episode, chance of success per attempt, log of attempts."""
 
     seconds: float = 0.0
     success: float = 0.8
     frames: int = 12
+    log: str = ""
 
     @staticmethod
     def from_environment() -> FakeOptions:
         """Read ``SYNTHGEN_FAKE``.
 
         Raises:
-            UsageError: it is not a list of known ``name=number``.
+            UsageError: it is not a list of known ``name=value``.
         """
-        values: dict[str, float] = {}
+        kinds = {"seconds": float, "success": float, "frames": int, "log": str}
+        values: dict[str, Any] = {}
         for part in filter(None, os.environ.get(VARIABLE, "").split(",")):
-            name, _, number = part.partition("=")
+            name, _, value = part.partition("=")
+            name = name.strip()
+            if name not in kinds:
+                raise UsageError(f"{VARIABLE}: unknown {name!r}", remedy=f"known names: {', '.join(kinds)}")
             try:
-                values[name.strip()] = float(number)
+                values[name] = kinds[name](value)
             except ValueError:
-                raise UsageError(f"{VARIABLE}: {part!r} is not name=number") from None
-        try:
-            options = FakeOptions(**values)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise UsageError(f"{VARIABLE}: {error}", remedy="known names: seconds, success, frames") from None
-        return FakeOptions(seconds=options.seconds, success=options.success, frames=int(options.frames))
+                raise UsageError(f"{VARIABLE}: {part!r}: {name} must be a number") from None
+        return FakeOptions(**values)
 
 
 def fake_plan(
@@ -144,6 +147,7 @@ class FakeSource:
     def _attempt(self, slot: int, attempt: int, beat: Beat) -> tuple[Outcome, Episode | None]:
         detail = f"{self._embodiment}.{slot}.{attempt}"
         started = time.perf_counter()
+        self._log(detail)
         spec = EpisodeSpec(
             task=self._task, embodiment=self._embodiment, slot=slot, attempt=attempt, entropy=self._plan.seed
         )
@@ -162,6 +166,14 @@ class FakeSource:
             return Outcome(slot=slot, attempt=attempt, success=False, reason=reason, seconds=seconds, steps=3), None
         episode = self._episode(spec)
         return Outcome(slot=slot, attempt=attempt, success=True, seconds=seconds, steps=len(episode)), episode
+
+    def _log(self, detail: str) -> None:
+        if self._options.log:  # one appending write per line: whole lines from any number of processes
+            descriptor = os.open(self._options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(descriptor, f"{detail}\n".encode())
+            finally:
+                os.close(descriptor)
 
     def _sleep(self, slot: int, attempt: int, beat: Beat) -> None:
         left = self._options.seconds

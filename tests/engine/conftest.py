@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_helpers import QUICK, MakeJob, children_of_this_test
+from engine_helpers import MakeJob, children_of_this_test
 
 from synthgen.core.plan import RunPlan
 from synthgen.core.project import Project
@@ -36,7 +36,6 @@ def make_job(tmp_path: Path, faults: Path) -> MakeJob:
     ) -> Job:
         plan = plan or fake_plan(4, shard_size=4)
         store = RunStore.create(tmp_path / "run", plan)
-        settings.setdefault("deadlines", dict(QUICK))
         children = {"SYNTHGEN_FAULTS": str(faults), "SYNTHGEN_FAKE": fake, **environment}
         return Job(
             root=store.root,

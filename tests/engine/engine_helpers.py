@@ -6,18 +6,23 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from synthgen.engine.settings import Job
+from synthgen.store.run import RunStore
 
 MakeJob = Callable[..., Job]
 MARK = "SYNTHGEN_TEST_SESSION"  # in the environment of everything these tests start
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
-QUICK = {"cold": 60.0, "boot": 60.0, "reset": 1.0, "step": 1.0, "render": 1.0, "write": 5.0, "close": 1.0}
+# For tests of hangs; others keep the engine's own deadlines, which no busy machine reaches.
+QUICK = {"cold": 90.0, "boot": 90.0, "reset": 3.0, "step": 3.0, "render": 3.0, "write": 20.0, "close": 3.0}
+GONE = 15.0  # seconds after which no simulator may be left
 
 
 def children_of_this_test() -> list[psutil.Process]:
@@ -51,6 +56,33 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
             return found
         time.sleep(0.02)
     raise AssertionError(f"did not happen within {seconds} s")
+
+
+def spooled(root: Path) -> list[str]:
+    """Slots ("<shard>/<slot>") whose episode waits in the run's spool, even while it is cleared."""
+    found: list[str] = []
+    with suppress(FileNotFoundError):
+        for folder in (root / "spool").iterdir():
+            with suppress(FileNotFoundError):
+                found += [f"{folder.name}/{path.stem}" for path in folder.iterdir() if path.suffix == ".episode"]
+    return found
+
+
+def caught(faults: Path, name: str, detail: str, seconds: float = 90.0) -> psutil.Process:
+    """Wait until a process ran into the failpoint (armed to ``sleep``); that process."""
+    fired = wait_for(lambda: next(faults.glob(f"{name}@{detail}.fired.*"), None), seconds)
+    return psutil.Process(int(fired.name.split(".fired.")[1].split(".")[0]))
+
+
+def attempts_of(job: Job) -> Counter[str]:
+    """The attempts ("<embodiment>.<slot>.<attempt>") that the run's records say their slots took."""
+    store = RunStore.open(job.root)
+    return Counter(
+        f"{r.cell.split('.')[1]}.{s.slot}.{attempt}"
+        for r in store.records()
+        for s in r.slots
+        for attempt in range(s.attempts)
+    )
 
 
 def kill(process: psutil.Process) -> None:

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from engine_helpers import simulators, wait_for
+from engine_helpers import GONE, simulators, wait_for
 
 from synthgen.store.run import RunStore
 from synthgen.store.status import status
@@ -82,7 +81,7 @@ def complete(out: Path, n: int) -> None:
 
 def test_the_loss_of_a_node_costs_its_worker_only(cluster: tuple[str, Any], tmp_path: Path) -> None:
     address, process = cluster
-    driver = run(tmp_path / "run", 24, "--address", address)
+    driver = run(tmp_path / "run", 60, "--address", address)
     wait_for(lambda: list(tmp_path.glob("run/commits/*.json")))
     process.stdin.write("\n")
     process.stdin.flush()
@@ -90,7 +89,7 @@ def test_the_loss_of_a_node_costs_its_worker_only(cluster: tuple[str, Any], tmp_
     _, said = driver.communicate(timeout=200)
     assert driver.returncode == 0, said
     assert "worker_lost" in {json.loads(line)["event"] for line in said.splitlines() if line.startswith("{")}
-    complete(tmp_path / "run", 24)
+    complete(tmp_path / "run", 60)
 
 
 def test_the_loss_of_the_local_cluster_ends_the_run_and_every_simulator(tmp_path: Path) -> None:
@@ -98,10 +97,8 @@ def test_the_loss_of_the_local_cluster_ends_the_run_and_every_simulator(tmp_path
     wait_for(lambda: list(tmp_path.glob("run/commits/*.json")))
     (raylet,) = [p for p in psutil.Process(driver.pid).children() if "raylet" in p.name()]
     raylet.send_signal(signal.SIGKILL)
-    began = time.monotonic()
-    wait_for(lambda: not simulators(), 15)
+    wait_for(lambda: not simulators(), GONE)
     _, said = driver.communicate(timeout=120)
     assert driver.returncode == 3, said
     assert "the Ray cluster is gone" in said and "resume with: synthgen run" in said
-    assert time.monotonic() - began < 90
     assert not status(RunStore.open(tmp_path / "run")).complete

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_helpers import PYTHON, MakeJob, kill, simulators, wait_for
+from engine_helpers import GONE, PYTHON, MakeJob, attempts_of, caught, kill, simulators, wait_for
 
 from synthgen.core.errors import IncompleteRunError
 from synthgen.core.failpoint import arm
@@ -33,7 +34,6 @@ from synthgen.testing.tiny_exporter import dataset_digest, exporter
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow]
 PLAN = fake_plan(8, embodiments=("franka", "g1"), shard_size=2)
-FAKE = "seconds=0.3,success=0.7"
 
 
 @pytest.fixture(scope="module")
@@ -141,47 +141,58 @@ def test_two_workers_make_the_same_data_as_one(cluster: str, reference: dict[str
     assert status(RunStore.open(job.root)).cells == before.cells, "a complete run has nothing to do"
 
 
-def test_kill_of_a_child_loses_one_episode_at_most(cluster: str, reference: dict[str, str], make_job: MakeJob) -> None:
-    job = make_job(PLAN, fake=FAKE)
+def test_kill_of_a_child_costs_the_attempt_it_was_on_and_nothing_else(
+    cluster: str, reference: dict[str, str], make_job: MakeJob, faults: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    job = make_job(PLAN, fake=f"success=0.7,log={begun}")
+    arm(faults, "fake.step", "sleep 60", detail="g1.3.0")
     thread, end = in_background(job)
-    wait_for(lambda: len(list(job.root.rglob("*.episode"))) + len(list(job.root.glob("commits/*.json"))) > 1)
-    kill(simulators()[0])
+    kill(caught(faults, "fake.step", "g1.3.0"))
     thread.join(120)
     assert isinstance(end[0], Listener), end
-    assert sum(end[0].last.restarts.values()) == 1
+    assert end[0].last.restarts == {"killed by SIGKILL": 1}
     assert finished(job) == reference
-    made = sum(c.attempts - c.failures.total() for c in end[0].last.cells)
-    assert made in (15, 16), "every finished episode was kept (of one the killed child had no time to tell)"
+    assert Counter(begun.read_text().split()) == attempts_of(job) + Counter(["g1.3.0"])
 
 
-def test_kill_of_an_actor_is_made_good(cluster: str, reference: dict[str, str], make_job: MakeJob) -> None:
-    job = make_job(PLAN, fake=FAKE)
+def test_kill_of_an_actor_costs_the_attempt_it_was_on_and_nothing_else(
+    cluster: str, reference: dict[str, str], make_job: MakeJob, faults: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    job = make_job(PLAN, fake=f"success=0.7,log={begun}")
+    arm(faults, "fake.step", "sleep 60", detail="g1.3.0")
     thread, end = in_background(job)
-    wait_for(lambda: list(job.root.glob("commits/*.json")))
-    child = simulators()[0]
+    child = caught(faults, "fake.step", "g1.3.0")
     actor = child.parent().parent()
     assert "WorkerActor" in actor.cmdline()[0]
     kill(actor)
-    wait_for(lambda: not child.is_running(), 15)
+    wait_for(lambda: not child.is_running(), GONE)
     thread.join(120)
     assert isinstance(end[0], Listener), end
     assert "worker_lost" in end[0].said
     assert finished(job) == reference
+    assert Counter(begun.read_text().split()) == attempts_of(job) + Counter(["g1.3.0"])
 
 
 def test_kill_of_the_driver_leaves_no_orphan_and_resumes_with_other_workers(
-    cluster: str, reference: dict[str, str], make_job: MakeJob
+    cluster: str, reference: dict[str, str], make_job: MakeJob, faults: Path, tmp_path: Path
 ) -> None:
-    job = make_job(PLAN, fake=FAKE)
+    begun = tmp_path / "begun"
+    job = make_job(PLAN, fake=f"success=0.7,log={begun}")
+    for embodiment in ("franka", "g1"):
+        arm(faults, "fake.step", "sleep 60", detail=f"{embodiment}.3.0")
     driver = command(job, cluster)
-    wait_for(lambda: list(job.root.glob("commits/*.json")))
+    caught(faults, "fake.step", "franka.3.0")
+    caught(faults, "fake.step", "g1.3.0")
     driver.kill()
     driver.communicate()
-    wait_for(lambda: not simulators(), 15)
+    wait_for(lambda: not simulators(), GONE)
     left = status(RunStore.open(job.root))
-    assert not left.complete and left.shards_committed
+    assert left.shards_committed == 2 and [c.spooled for c in left.cells] == [1, 1]
     drive(job, workers=1)
     assert finished(job) == reference
+    assert Counter(begun.read_text().split()) == attempts_of(job) + Counter(["franka.3.0", "g1.3.0"])
 
 
 def test_two_drivers_on_one_folder_commit_everything_once(
@@ -196,17 +207,20 @@ def test_two_drivers_on_one_folder_commit_everything_once(
 
 
 def test_an_interrupt_finishes_the_episodes_under_way_and_resumes(
-    cluster: str, reference: dict[str, str], make_job: MakeJob
+    cluster: str, reference: dict[str, str], make_job: MakeJob, faults: Path
 ) -> None:
-    job = make_job(PLAN, fake=FAKE)
+    job = make_job(PLAN, fake="success=0.7")
+    for embodiment in ("franka", "g1"):
+        arm(faults, "fake.step", "sleep 5", detail=f"{embodiment}.3.0")
     driver = command(job, cluster)
-    wait_for(lambda: list(job.root.glob("commits/*.json")))
+    caught(faults, "fake.step", "franka.3.0")
+    caught(faults, "fake.step", "g1.3.0")
     driver.send_signal(signal.SIGINT)
-    _, said = driver.communicate(timeout=60)
+    _, said = driver.communicate(timeout=120)
     assert driver.returncode == 3, said
     assert "trajectories are safe in" in said and "resume with: synthgen run --tasks fake --n 16" in said
-    wait_for(lambda: not simulators(), 5)
-    assert not status(RunStore.open(job.root)).complete
+    wait_for(lambda: not simulators(), GONE)
+    assert [c.committed for c in status(RunStore.open(job.root)).cells] == [4, 4], "the episodes under way were kept"
     drive(job)
     assert finished(job) == reference
 
@@ -214,22 +228,23 @@ def test_an_interrupt_finishes_the_episodes_under_way_and_resumes(
 def test_a_second_interrupt_stops_at_once(cluster: str, make_job: MakeJob, faults: Path) -> None:
     job = make_job(PLAN)
     for embodiment in ("franka", "g1"):
-        arm(faults, "fake.step", "sleep 60", detail=f"{embodiment}.0.0")
+        arm(faults, "fake.step", "sleep 100", detail=f"{embodiment}.0.0")
     driver = command(job, cluster)
-    wait_for(lambda: len(list(faults.glob("*.fired.*"))) == 2)
+    for embodiment in ("franka", "g1"):
+        caught(faults, "fake.step", f"{embodiment}.0.0")
     driver.send_signal(signal.SIGINT)
-    time.sleep(1.0)
-    assert driver.poll() is None
+    assert driver.stderr is not None
+    assert any('"draining"' in line for line in driver.stderr)
     driver.send_signal(signal.SIGINT)
     began = time.monotonic()
-    _, said = driver.communicate(timeout=60)
-    assert time.monotonic() - began < 15
+    _, said = driver.communicate(timeout=120)
+    assert time.monotonic() - began < 60, "it did not wait for the sleep in the episodes"
     assert driver.returncode == 3, said
     assert "stopped at once" in said
-    wait_for(lambda: not simulators(), 5)
+    wait_for(lambda: not simulators(), GONE)
 
 
-def command(job: Job, address: str, *, workers: int = 2, fake: str = FAKE) -> subprocess.Popen[str]:
+def command(job: Job, address: str, *, workers: int = 2) -> subprocess.Popen[str]:
     """``synthgen run`` of the job's plan, as a process."""
     plan: RunPlan = job.plan
     store = RunStore.open(job.root)
@@ -249,7 +264,7 @@ sys.exit(guarded(lambda: execute(job, RunStore.open(job.root), workers={workers}
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "SYNTHGEN_FAKE": fake},
+        env=dict(os.environ),
     )
     import json
 

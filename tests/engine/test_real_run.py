@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_helpers import kill, simulators, wait_for
+from engine_helpers import GONE, kill, simulators, spooled, wait_for
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow, pytest.mark.timeout(400)]
 COMMAND = [sys.executable, "-m", "synthgen.cli.main", "run", "--tasks", "pick_place", "--scene", "tiny", "--n", "4"]
@@ -44,12 +44,12 @@ def test_one_process_and_two_workers_with_kills_make_the_same_columns(tmp_path: 
     assert alone.wait(200) == 0, alone.communicate()
     alone.communicate()
     shaken = start(tmp_path / "shaken", 2)
-    wait_for(lambda: list(tmp_path.glob("shaken/spool/*/*.episode")) or list(tmp_path.glob("shaken/commits/*")), 120)
+    wait_for(lambda: spooled(tmp_path / "shaken") or list(tmp_path.glob("shaken/commits/*")), 120)
     for child in simulators()[:1]:
         kill(child)
     shaken.kill()
     shaken.communicate()
-    wait_for(lambda: not simulators(), 15)
+    wait_for(lambda: not simulators(), GONE)
     again = start(tmp_path / "shaken", 1)
     _, err = again.communicate(timeout=200)
     assert again.returncode == 0, err

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from engine_helpers import PYTHON, QUICK, MakeJob, kill, simulators, wait_for
+from engine_helpers import GONE, PYTHON, QUICK, MakeJob, caught, kill, simulators, spooled, wait_for
 
 from synthgen.core.failpoint import arm
 from synthgen.engine.settings import Job
@@ -59,11 +59,9 @@ def test_runs_shards_of_several_cells(make_job: MakeJob) -> None:
 def test_a_dying_simulator_is_replaced_and_costs_one_episode(
     make_job: MakeJob, faults: Path, action: str, label: str, phase: str
 ) -> None:
-    job = make_job()
+    job = make_job(deadlines=QUICK)
     arm(faults, f"fake.{phase}", action, detail="franka.2.0")
-    began = time.monotonic()
     supervisor, results = run_all(job)
-    assert time.monotonic() - began < 30
     assert [r["end"] for r in results] == ["committed"]
     assert slots(job) == [("fake.franka", i) for i in range(4)]
     said = supervisor.snapshot()
@@ -76,22 +74,20 @@ def test_a_dying_simulator_is_replaced_and_costs_one_episode(
     ("phase", "action"), [("boot", "hang-gil"), ("reset", "hang-gil"), ("render", "hang"), ("close", "hang-gil")]
 )
 def test_a_hang_in_any_phase_ends_at_its_deadline(make_job: MakeJob, faults: Path, action: str, phase: str) -> None:
-    job = make_job(deadlines=QUICK | {"cold": 3.0, "boot": 3.0})
+    job = make_job(deadlines=QUICK | {"cold": 20.0, "boot": 20.0})
     arm(faults, f"fake.{phase}", action)
-    began = time.monotonic()
     _, results = run_all(job)
+    (fired,) = faults.glob("*.fired.*")
     assert [r["end"] for r in results] == ["committed"]
-    assert time.monotonic() - began < 25
-    assert list(faults.glob("*.fired.*"))
+    assert time.time() - fired.stat().st_ctime < job.settings.deadline(phase) + 60
 
 
-def test_a_stopped_process_is_noticed_by_the_supervisors_clock(make_job: MakeJob) -> None:
-    job = make_job(fake="seconds=0.4")
+def test_a_stopped_process_is_noticed_by_the_supervisors_clock(make_job: MakeJob, faults: Path) -> None:
+    job = make_job(deadlines=QUICK)
+    arm(faults, "fake.step", "sleep 60", detail="franka.1.0")
     thread, done = start(job)
-    child = wait_for(lambda: next(iter(simulators()), None))
-    wait_for(lambda: list(job.root.rglob("*.episode")))
-    child.send_signal(signal.SIGSTOP)
-    thread.join(timeout=40)
+    caught(faults, "fake.step", "franka.1.0").send_signal(signal.SIGSTOP)
+    thread.join(timeout=QUICK["step"] + 60)
     assert done[0]["end"] == "committed"
 
 
@@ -102,14 +98,14 @@ def start(job: Job) -> tuple[threading.Thread, list[dict[str, object]]]:
     return thread, done
 
 
-def test_kill_of_the_guard_takes_the_simulator_along_and_it_is_replaced(make_job: MakeJob) -> None:
-    job = make_job(fake="seconds=0.3")
+def test_kill_of_the_guard_takes_the_simulator_along_and_it_is_replaced(make_job: MakeJob, faults: Path) -> None:
+    job = make_job()
+    arm(faults, "fake.step", "sleep 60", detail="franka.1.0")
     thread, done = start(job)
-    child = wait_for(lambda: next(iter(simulators()), None))
-    wait_for(lambda: list(job.root.rglob("*.episode")))
+    child = caught(faults, "fake.step", "franka.1.0")
     kill(child.parent())
-    wait_for(lambda: not child.is_running(), 5)
-    thread.join(timeout=40)
+    wait_for(lambda: not child.is_running(), GONE)
+    thread.join(timeout=60)
     assert done[0]["end"] == "committed"
     assert slots(job) == [("fake.franka", i) for i in range(4)]
 
@@ -125,16 +121,14 @@ for shard in job.plan.shards():
 """
 
 
-def test_kill_of_the_supervisor_leaves_no_orphan(make_job: MakeJob) -> None:
-    job = make_job(fake="seconds=5")
+def test_kill_of_the_supervisor_leaves_no_orphan(make_job: MakeJob, faults: Path) -> None:
+    job = make_job()
+    arm(faults, "fake.step", "sleep 60", detail="franka.0.0")
     supervisor = subprocess.Popen([PYTHON, "-c", SUPERVISE, json.dumps(job.to_json())])
-    child = wait_for(lambda: next(iter(simulators()), None))
-    began = time.monotonic()
+    child = caught(faults, "fake.step", "franka.0.0")
     supervisor.kill()
     supervisor.wait()
-    wait_for(lambda: not simulators(), 15)
-    assert time.monotonic() - began < 15
-    wait_for(lambda: not child.is_running(), 5)
+    wait_for(lambda: not simulators() and not child.is_running(), GONE)
 
 
 def test_helpers_of_the_simulator_go_with_it_even_from_their_own_session(make_job: MakeJob, tmp_path: Path) -> None:
@@ -153,7 +147,7 @@ open({str(note)!r}, "w").write(str(helper.pid))
     _, results = run_all(job)
     assert results[0]["end"] == "committed"
     helper = int(note.read_text())
-    wait_for(lambda: not Path(f"/proc/{helper}").exists(), 5)
+    wait_for(lambda: not Path(f"/proc/{helper}").exists(), GONE)
 
 
 def test_a_slot_that_kills_two_simulators_is_quarantined(make_job: MakeJob, faults: Path) -> None:
@@ -225,9 +219,13 @@ def test_a_full_disk_is_reported_not_restarted(make_job: MakeJob, faults: Path) 
     assert run_all(job)[1][0]["end"] == "committed"
 
 
-def test_a_leaking_simulator_is_replaced_between_episodes(make_job: MakeJob, faults: Path) -> None:
-    job = make_job(fake="seconds=0.8", memory=400 << 20)
+def test_a_leaking_simulator_is_replaced_between_episodes(
+    make_job: MakeJob, faults: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthgen.engine.supervisor.MEMORY_EVERY", 0.0)
+    job = make_job(memory=400 << 20)
     arm(faults, "fake.reset", "leak 350", detail="franka.1.0")
+    arm(faults, "fake.step", "sleep 5", detail="franka.1.0")  # time to see it
     supervisor, results = run_all(job)
     assert results[0]["end"] == "committed"
     said = supervisor.snapshot()
@@ -251,26 +249,25 @@ def test_exit_after_the_commit_counts_as_committed(make_job: MakeJob, faults: Pa
     assert supervisor.snapshot()["boots"] == 1
 
 
-def test_drain_finishes_the_episode_under_way(make_job: MakeJob) -> None:
-    job = make_job(fake="seconds=0.5,success=1")
+def test_drain_finishes_the_episode_under_way(make_job: MakeJob, faults: Path) -> None:
+    job = make_job()
+    arm(faults, "fake.step", "sleep 5", detail="franka.1.0")
     supervisor = Supervisor(job, "w0")
     done: list[dict[str, object]] = []
     thread = threading.Thread(target=lambda: done.append(supervisor.run_shard(next(job.plan.shards()), alone=True)))
     thread.start()
-    wait_for(lambda: list(job.root.rglob("*.episode")))
+    caught(faults, "fake.step", "franka.1.0")
     supervisor.drain()
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     supervisor.close()
     assert done[0]["end"] == "stopped"
-    assert 1 <= len(list(job.root.rglob("*.episode"))) < 4
+    assert spooled(job.root) == ["fake.franka.000000/000000000", "fake.franka.000000/000000001"]
     assert run_all(job)[1][0]["end"] == "committed"
     assert slots(job) == [("fake.franka", i) for i in range(4)]
 
 
 def test_an_endless_attempt_with_signs_of_life_is_ended(make_job: MakeJob) -> None:
     job = make_job(fake="seconds=1000", attempt_limit=2.0, deaths=1)
-    began = time.monotonic()
     _, results = run_all(job)
     assert results[0]["end"] == "given_up"
     assert "longer than 2 s" in str(results[0]["message"])
-    assert time.monotonic() - began < 20
