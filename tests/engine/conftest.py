@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_helpers import MakeJob, children_of_this_test
+from engine_helpers import MakeJob, children_of_this_test, end_spawned
 
 from synthgen.core.plan import RunPlan
 from synthgen.core.project import Project
@@ -52,6 +52,7 @@ def make_job(tmp_path: Path, faults: Path) -> MakeJob:
 def no_orphans() -> Iterator[None]:
     """Whatever a test does, no simulator child may outlive it by more than 15 s."""
     yield
+    end_spawned()
     end = time.monotonic() + 15
     while children_of_this_test() and time.monotonic() < end:
         time.sleep(0.1)

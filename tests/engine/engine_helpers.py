@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,27 @@ MARK = "SYNTHGEN_TEST_SESSION"  # in the environment of everything these tests s
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
 # For tests of hangs; others keep the engine's own deadlines, which no busy machine reaches.
 QUICK = {"cold": 90.0, "boot": 90.0, "reset": 3.0, "step": 3.0, "render": 3.0, "write": 20.0, "close": 3.0}
+spawned: list[subprocess.Popen[str]] = []
 GONE = 15.0  # seconds after which no simulator may be left
+
+
+def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a process, which is ended and whose pipes are closed with the test, even with one that fails half-way."""
+    process = subprocess.Popen(command, text=True, **options)
+    spawned.append(process)
+    return process
+
+
+def end_spawned() -> None:
+    """Kill what ``spawn`` started and is still there."""
+    while spawned:
+        process = spawned.pop()
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
 
 
 def children_of_this_test() -> list[psutil.Process]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from engine_helpers import GONE, PYTHON, MakeJob, attempts_of, caught, kill, simulators, wait_for
+from engine_helpers import GONE, PYTHON, MakeJob, attempts_of, caught, kill, simulators, spawn, wait_for
 
 from synthgen.core.errors import IncompleteRunError
 from synthgen.core.failpoint import arm
@@ -258,12 +258,11 @@ job = Job.from_json(json.loads(sys.stdin.read()))
 sys.exit(guarded(lambda: execute(job, RunStore.open(job.root), workers={workers}, address={address!r}, as_json=True)))
 """
     assert plan.digest() == store.digest
-    process = subprocess.Popen(
+    process = spawn(
         [PYTHON, "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env=dict(os.environ),
     )
     import json

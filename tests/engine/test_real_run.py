@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_helpers import GONE, kill, simulators, spooled, wait_for
+from engine_helpers import GONE, kill, simulators, spawn, spooled, wait_for
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.slow, pytest.mark.timeout(400)]
 COMMAND = [sys.executable, "-m", "synthgen.cli.main", "run", "--tasks", "pick_place", "--scene", "tiny", "--n", "4"]
@@ -18,11 +18,10 @@ COMMAND += ["--embodiments", "franka", "--cameras", "none", "--shard-size", "2"]
 
 
 def start(out: Path, workers: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return spawn(
         [*COMMAND, "--out", str(out), "--workers", str(workers)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env=dict(os.environ),
     )
 

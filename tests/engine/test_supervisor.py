@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from engine_helpers import GONE, PYTHON, QUICK, MakeJob, caught, kill, simulators, spooled, wait_for
+from engine_helpers import GONE, PYTHON, QUICK, MakeJob, caught, kill, simulators, spawn, spooled, wait_for
 
 from synthgen.core.failpoint import arm
 from synthgen.engine.settings import Job
@@ -124,7 +123,7 @@ for shard in job.plan.shards():
 def test_kill_of_the_supervisor_leaves_no_orphan(make_job: MakeJob, faults: Path) -> None:
     job = make_job()
     arm(faults, "fake.step", "sleep 60", detail="franka.0.0")
-    supervisor = subprocess.Popen([PYTHON, "-c", SUPERVISE, json.dumps(job.to_json())])
+    supervisor = spawn([PYTHON, "-c", SUPERVISE, json.dumps(job.to_json())])
     child = caught(faults, "fake.step", "franka.0.0")
     supervisor.kill()
     supervisor.wait()

@@ -40,7 +40,7 @@ def test_a_wheel_installed_elsewhere_finds_what_is_built_in(tmp_path: Path) -> N
     # The dependencies are this environment's; synthgen itself must come from the wheel, not the checkout.
     site = next(Path(p) for p in sys.path if p.endswith("site-packages"))
     code = f"import sys; sys.path.append({str(site)!r})\n" + PROBE
-    out = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    out = subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     found = json.loads(out.splitlines()[-1])
     assert found["package"].startswith(str(tmp_path))
     assert found["root"].startswith(str(tmp_path))
