@@ -1,4 +1,8 @@
-"""Noticing that the head of the cluster is gone, even while the driver is stuck in a call to Ray."""
+"""Noticing that the head of the cluster is gone: by the driver, even while it is stuck in a call to Ray, and by actors.
+
+Ray's own nodes and workers wait a minute for a lost head to come back. That is too long for a simulator nobody holds.
+A port that refuses, or a machine that does not answer, is enough to know: a busy head still accepts connections.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ import sys
 import threading
 import time
 
-EVERY = 5.0  # seconds between looks
-GONE = 20.0  # seconds without an answer after which the head is taken for gone
-STUCK = 15.0  # further seconds that the driver has to notice by itself
+EVERY = 2.0  # seconds between the driver's looks
+GONE = 5.0  # seconds without an answer after which the head is taken for gone
+STUCK = 4.0  # further seconds that the driver has to notice by itself
+SILENT = 4.0  # seconds without a word from the driver after which an actor looks for the head itself
+REFUSALS = 3  # looks in vain, one a second, after which the actor leaves
 
 
 class HeadWatch:
@@ -48,6 +54,28 @@ class HeadWatch:
                 sys.stderr.write(f"error: the head of the Ray cluster is gone\n  remedy: {self._remedy}\n")
                 sys.stderr.flush()
                 os._exit(3)
+
+
+class Abandoned:
+    """Whether an actor has neither driver nor head any more.
+
+    As long as the driver speaks, the actor asks nobody: the driver watches the head for all of them.
+
+    Args:
+        head: HOST:PORT of the head.
+    """
+
+    def __init__(self, head: str) -> None:
+        self._head = head
+        self._refusals = 0
+
+    def look(self, silent: float) -> bool:
+        """To be asked once a second; ``silent``: seconds since the driver's last word."""
+        if silent < SILENT or answers(self._head):
+            self._refusals = 0
+        else:
+            self._refusals += 1
+        return self._refusals >= REFUSALS
 
 
 def answers(address: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from synthgen.core.errors import IncompleteRunError, MachineError
 from synthgen.core.plan import Shard
-from synthgen.engine.headwatch import HeadWatch, answers
+from synthgen.engine.headwatch import Abandoned, HeadWatch, answers
 from synthgen.engine.pool import PoolEvent
 from synthgen.engine.settings import Job
 from synthgen.engine.supervisor import Supervisor
@@ -43,6 +43,8 @@ class WorkerActor:
     def __init__(self, job: dict[str, Any], worker: str) -> None:
         self._supervisor = Supervisor(Job.from_json(job), worker)
         self._node = os.getppid()
+        ray: Any = importlib.import_module("ray")
+        self._abandoned = Abandoned(str(ray.get_runtime_context().gcs_address))
         self._heard = time.monotonic()
         threading.Thread(target=self._leave, daemon=True, name="leave").start()
 
@@ -73,10 +75,12 @@ class WorkerActor:
         self._supervisor.close()
 
     def _leave(self) -> None:
-        """End this process soon after its node's Ray, which an actor outlives otherwise, or after a silent driver."""
-        while os.getppid() == self._node and time.monotonic() - self._heard < DRIVER_SILENT:
+        """End this process soon after its node's Ray or the head, which an actor outlives otherwise."""
+        while True:
             time.sleep(1.0)
-        os._exit(1)
+            silent = time.monotonic() - self._heard
+            if os.getppid() != self._node or silent > DRIVER_SILENT or self._abandoned.look(silent):
+                os._exit(1)
 
 
 class RayPool:
@@ -155,11 +159,12 @@ class RayPool:
             actor.drain.remote()
 
     def stop(self) -> None:
-        """Kill the actors: their guards kill the simulators."""
-        if self._gone:
-            return
+        """Kill the actors: their guards kill the simulators. Without a head, actors can only be told to stop."""
         for actor in self._actors.values():
-            self._ray.kill(actor)
+            if self._gone:
+                actor.stop.remote()
+            else:
+                self._ray.kill(actor)
 
     def close(self) -> None:
         """Let the simulators end, then leave the cluster (and end it, if it was started here)."""
@@ -194,7 +199,8 @@ class RayPool:
                 self._init(ray)
             if not (self._address or "").startswith("ray://"):
                 head = str(ray.get_runtime_context().gcs_address)
-                self._head = HeadWatch(head, remedy="start the cluster again, then run the same command: it resumes")
+                again = "start the cluster again, then " if self._address else ""
+                self._head = HeadWatch(head, remedy=f"{again}run the same command again: it resumes")
 
     def _init(self, ray: Any) -> None:
         self._mine = True
@@ -233,18 +239,17 @@ class RayPool:
     def _check_nodes(self) -> None:
         """Notice the end of the cluster, which Ray itself takes for a wait for better days."""
         now = time.monotonic()
-        if now - self._looked < NODES_EVERY:
-            return
-        self._looked = now
         if self._head.gone():
             self._gone = True
-        elif any(node["Alive"] for node in self._ray.nodes()):
-            self._last_alive = now
-        elif now - self._last_alive > NODES_GONE:
-            self._gone = True
+        elif now - self._looked > NODES_EVERY:
+            self._looked = now
+            if any(node["Alive"] for node in self._ray.nodes()):
+                self._last_alive = now
+            self._gone = now - self._last_alive > NODES_GONE
         if self._gone:
             self._head.close()
-            raise IncompleteRunError("the Ray cluster is gone", remedy="start it again")
+            again = "start it again" if self._address else ""
+            raise IncompleteRunError("the Ray cluster is gone", remedy=again)
 
     def _take_told(self) -> list[PoolEvent]:
         told, self._told = self._told, []
