@@ -1,6 +1,7 @@
 """LeRobot v2.1 with meta/modality.json, as Isaac-GR00T and openpi read it: one parquet and one mp4 per episode.
 
-An episode's video file is written as it was encoded, and linked into the data set.
+An episode's video file is written as it was encoded, and linked into the data set. Its columns lie in the shard as an
+Arrow file, since only ``finalize`` knows the numbers that belong into the parquet file.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from synthgen.formats.lerobot import (
     renumber,
 )
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table
+from synthgen.formats.piece import ARROW, Piece, read_table, write_arrow
 from synthgen.formats.problem import Problem
 from synthgen.formats.relative import eef_key
 from synthgen.formats.shard import ShardBook, column_of, held_by_columns
@@ -92,7 +93,7 @@ class Gr00tShard:
         values = {**columns, SUBTASK: columns["subtask_index"]}
         arrays = [data_array(values.get(f.name, zeros), f) for f in self._schema]
         table = pa.Table.from_arrays(arrays, schema=self._schema)
-        _write(table, shard_file(self._folder, "data", self._episodes))
+        write_arrow(table, shard_file(self._folder, "data", self._episodes))
         for camera in self._dataset.cameras:
             path = shard_file(self._folder, image_key(camera.name), self._episodes)
             path.write_bytes(episode.videos[camera.name].data)
@@ -181,7 +182,7 @@ class Gr00tAssembly(Assembly):
             table = table.set_column(at, table.schema.field(at), data_array(values, table.schema.field(at)))
         target = dataset_file(self._root, "data", self._episodes)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write(table, target)
+        pq.write_table(table, target, compression="snappy", use_dictionary=dictionary_columns(table.schema))
         names = self._names.all()
         starts = np.flatnonzero(np.diff(subtask, prepend=-1))
         ends = [*starts[1:], n]
@@ -217,7 +218,7 @@ class Gr00t(PieceFormat):
     def shard_files(self, folder: Path, dataset: DatasetSpec) -> dict[str, tuple[Path, ...]]:
         """See ``PieceFormat``."""
         videos = {k: tuple(sorted(folder.glob(f"{k}-*.mp4"))) for k in (image_key(c.name) for c in dataset.cameras)}
-        return {"data": tuple(sorted(folder.glob("data-*.parquet"))), **videos}
+        return {"data": tuple(sorted(folder.glob(f"data-*{ARROW}"))), **videos}
 
     def dataset_files(self, root: Path, kind: str, start: int, stop: int) -> tuple[Path, ...]:
         """See ``PieceFormat``."""
@@ -252,13 +253,9 @@ class Gr00t(PieceFormat):
             yield {name: column_values(table, column) for name, column in columns.items()}, videos
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="snappy", use_dictionary=dictionary_columns(table.schema))
-
-
 def shard_file(folder: Path, kind: str, number: int) -> Path:
     """The n-th file of a kind in a shard."""
-    return folder / f"{kind}-{number:06d}.{'parquet' if kind == 'data' else 'mp4'}"
+    return folder / f"{kind}-{number:06d}{ARROW if kind == 'data' else '.mp4'}"
 
 
 def dataset_file(root: Path, kind: str, number: int) -> Path:

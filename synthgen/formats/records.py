@@ -115,7 +115,8 @@ class RecordWriter:
             without: names of arrays that the data set's own columns hold without loss.
             videos: keep the mp4 files too, for a format that holds decoded pictures only.
         """
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        # Nothing repeats within a row group of one row: dictionaries and statistics would be the values once more.
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
         self._without, self._videos = without, videos
 
     def add(self, episode: Episode) -> None:
@@ -136,7 +137,7 @@ def read_records(path: Path, rows: Sequence[int] | None = None) -> Iterator[Epis
     try:
         with pq.ParquetFile(path) as file:
             for row in range(file.metadata.num_row_groups) if rows is None else rows:
-                yield _record(file.read_row_group(row).to_pylist()[0])
+                yield _record(file.read_row_group(row, use_threads=False).to_pylist()[0])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 

@@ -107,7 +107,7 @@ class RunningStatistics:
         self._pending, self._pending_rows = [], 0
         # All weights are one, so sorting alone will do (much faster than finding an order), and the bins are the same
         # for every column.
-        values = np.sort(rows.T, axis=1).astype(float)
+        values = np.sort(np.ascontiguousarray(rows.T), axis=1).astype(float)  # contiguous: twice as fast
         if values.shape[1] > CENTROIDS:
             self._take(*_compress_sorted(values))
         else:
