@@ -22,7 +22,7 @@ from synthgen.formats.base import Assembly, PieceFormat
 from synthgen.formats.check import check_episode
 from synthgen.formats.features import Feature, frame_columns, frame_features
 from synthgen.formats.folder import link, write_json
-from synthgen.formats.gr00t_check import check_dataset, check_piece
+from synthgen.formats.gr00t_check import check_dataset, check_piece, sentences
 from synthgen.formats.lerobot import (
     GLOBAL,
     Names,
@@ -73,6 +73,8 @@ def modality(dataset: DatasetSpec) -> dict[str, Any]:
     for camera in dataset.cameras:
         out["video"][camera.name] = {"original_key": image_key(camera.name)}
     out["annotation"] = {n.removeprefix("annotation."): {} for n in (TASK, VALIDITY, SUBTASK)}
+    # Configurations of Isaac-GR00T's robots ask for the instruction under these names too.
+    out["annotation"] |= {n: {"original_key": TASK} for n in ("human.task_description", "human.coarse_action")}
     return out
 
 
@@ -97,7 +99,7 @@ class Gr00tShard:
         for camera in self._dataset.cameras:
             path = shard_file(self._folder, image_key(camera.name), self._episodes)
             path.write_bytes(episode.videos[camera.name].data)
-        self._book.add(episode, columns, {"paraphrases": list(episode.paraphrases)})
+        self._book.add(episode, columns, {})
         if self._book.manifest.info is None:
             self._book.manifest.info = info_features(self._dataset, columns_of(self._dataset), episode.videos)
         self._episodes += 1
@@ -173,7 +175,8 @@ class Gr00tAssembly(Assembly):
         n = row["length"]
         table = read_table(piece.files["data"][i])
         task, valid = self._names.number(row["tasks"][0]), self._names.number(VALID)
-        subtask = renumber(column_values(table, SUBTASK), piece.subtasks or row["subtasks"], self._names)
+        local, texts = column_values(table, SUBTASK), piece.subtasks or row["subtasks"]
+        subtask = renumber(local, texts, self._names)
         numbers = {TASK: task, "task_index": task, VALIDITY: valid, "episode_index": self._episodes}
         columns = {k: np.full(n, v) for k, v in numbers.items()}
         columns |= {"index": self._frames + np.arange(n), SUBTASK: subtask}
@@ -183,16 +186,16 @@ class Gr00tAssembly(Assembly):
         target = dataset_file(self._root, "data", self._episodes)
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, target, compression="snappy", use_dictionary=dictionary_columns(table.schema))
-        names = self._names.all()
-        starts = np.flatnonzero(np.diff(subtask, prepend=-1))
+        for sentence in sentences(row):
+            self._names.number(sentence)
+        starts = np.flatnonzero(np.diff(local, prepend=-1))
         ends = [*starts[1:], n]
         line = {
             "episode_index": self._episodes,
-            "tasks": row["tasks"],
+            "tasks": sentences(row),
             "length": n,
-            "paraphrases": row["paraphrases"],
             "sub_tasks": [
-                {"start": int(a), "end": int(b), "text": names[subtask[a]]} for a, b in zip(starts, ends, strict=True)
+                {"start": int(a), "end": int(b), "text": texts[local[a]]} for a, b in zip(starts, ends, strict=True)
             ],
         }
         self._list.write(json.dumps(line) + "\n")

@@ -1,7 +1,8 @@
 """Zarr v2, as diffusion_policy's ReplayBuffer reads it: one store, decoded pictures, everything (N, ...) in ``data/``.
 
 ReplayBuffer reads the data set whole, so this is for sets that fit into memory. Shards hold the episodes' records with
-their mp4 files; ``finalize`` decodes them into the one store.
+their mp4 files; ``finalize`` decodes them into the one store. Columns are named with underscores: its policies use the
+names as those of PyTorch modules and parameters, which may hold no dots.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ class ReplayAssembly(Assembly):
         self._root = zarr.open_group(str(root / STORE), mode="w", zarr_format=2)
         dataset, n = manifest.dataset, manifest.frames
         for f in frame_features(dataset):
-            self._create(f"data/{f.name}", (n,) if f.width == 1 else (n, f.width), f.dtype, ROWS_PER_CHUNK)
+            self._create(key(f.name), (n,) if f.width == 1 else (n, f.width), f.dtype, ROWS_PER_CHUNK)
         for c in dataset.cameras:
-            self._create(f"data/{image_key(c.name)}", (n, c.height, c.width, 3), "uint8", PICTURES_PER_CHUNK)
+            self._create(key(image_key(c.name)), (n, c.height, c.width, 3), "uint8", PICTURES_PER_CHUNK)
 
     def add(self, piece: Piece, rows: pa.Table) -> None:
         """See ``Assembly``."""
@@ -86,7 +87,7 @@ class ReplayAssembly(Assembly):
             columns |= {image_key(c.name): decode(episode.videos[c.name].data) for c in dataset.cameras}
             end = self._frames + len(episode)
             for name, values in columns.items():
-                self._arrays[f"data/{name}"][self._frames : end] = values
+                self._arrays[key(name)][self._frames : end] = values
             self._frames = end
             self._ends.append(end)
             self._episode_tasks.append(self._tasks.number(episode.instruction))
@@ -143,13 +144,18 @@ class ReplayBuffer(PieceFormat):
         store = open_store(root / STORE)
         dataset = manifest.dataset
         features = frame_features(dataset)
-        names = [f"data/{n}" for n in [*(f.name for f in features), *(image_key(c.name) for c in dataset.cameras)]]
+        names = [key(n) for n in [*(f.name for f in features), *(image_key(c.name) for c in dataset.cameras)]]
         yield from check_complete(STORE, root / STORE, store, [*names, "meta/episode_ends", "meta/task_index"])
         if not np.array_equal(read_rows(store, "meta/episode_ends"), np.cumsum(length)):
             yield Problem(file=STORE, where="meta/episode_ends", what="does not follow from the episodes' lengths")
-        yield from check_columns(STORE, lambda n: read_rows(store, f"data/{n}"), features, length, dataset)
+        yield from check_columns(STORE, lambda n: read_rows(store, key(n)), features, length, dataset)
         for camera in dataset.cameras:
-            yield from _check_pictures(store, f"data/{image_key(camera.name)}", length)
+            yield from _check_pictures(store, key(image_key(camera.name)), length)
+
+
+def key(column: str) -> str:
+    """Where a column lies in the store."""
+    return f"data/{column.replace('.', '_')}"
 
 
 def _check_pictures(store: zarr.Group, name: str, length: NDArray[Any]) -> Iterator[Problem]:

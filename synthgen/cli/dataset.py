@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from synthgen.core.errors import UsageError
 from synthgen.core.project import Project, pick
 
 if TYPE_CHECKING:
+    from synthgen.core.exporter import DatasetSummary, Exporter
     from synthgen.formats.base import PieceFormat
     from synthgen.formats.manifest import ShardManifest
 
@@ -86,7 +87,8 @@ def inspect(path: Path, project: Path | None, as_json: bool) -> None:
 @click.argument("parts", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, help="The new data set's folder.")
 @PROJECT
-def merge(parts: tuple[Path, ...], out: Path, project: Path | None) -> None:
+@JSON
+def merge(parts: tuple[Path, ...], out: Path, project: Path | None, as_json: bool) -> None:
     """Join data sets of the same features into one; videos are linked, not copied.
 
     \b
@@ -96,13 +98,12 @@ def merge(parts: tuple[Path, ...], out: Path, project: Path | None) -> None:
     from synthgen.formats.transfer import new_folder
 
     if len(parts) < 2:
-        raise UsageError("merge needs at least two data sets")
+        raise UsageError("merge needs at least two data sets", remedy="name two folders or more")
     new_folder(out)
     exporter, _ = _open(parts[0], project)
     for root in parts[1:]:
         _open(root, project)
-    made = exporter.merge(list(parts), out)
-    click.echo(f"data set  {out}  ({made.episodes} episodes, {made.frames} frames)")
+    _print_made([exporter.merge(list(parts), out)], exporter, as_json=as_json)
 
 
 @click.command()
@@ -113,6 +114,7 @@ def merge(parts: tuple[Path, ...], out: Path, project: Path | None) -> None:
 @click.option("--episodes", metavar="A:B,C", help="Episodes that go into the first: numbers and ranges.")
 @click.option("--names", default="train,test", show_default=True, metavar="A,B", help="Names of the two.")
 @PROJECT
+@JSON
 def split(
     *,
     path: Path,
@@ -122,6 +124,7 @@ def split(
     episodes: str | None,
     names: str,
     project: Path | None,
+    as_json: bool,
 ) -> None:
     """Divide a data set in two, by share or by episode numbers. Videos are copied packet by packet, not re-encoded.
 
@@ -134,16 +137,16 @@ def split(
     from synthgen.formats.transfer import split as divide
 
     two = tuple(n.strip() for n in names.split(","))
-    if len(two) != 2 or not all(two) or two[0] == two[1]:
-        raise UsageError(f"--names {names!r}: needs two different names")
+    if len(two) != 2 or two[0] == two[1] or any(n in ("", ".", "..") or "/" in n for n in two):
+        raise UsageError(f"--names {names!r}: needs two different folder names", remedy="such as --names train,test")
     if (fraction is None) == (episodes is None):
-        raise UsageError("split needs either --fraction or --episodes")
+        raise UsageError("split needs either --fraction or --episodes", remedy="give one of them")
+    if seed is not None and fraction is None:
+        raise UsageError("--seed draws a --fraction; --episodes says which", remedy="leave --seed out")
     exporter, manifest = _open(path, project)
     total = manifest.episodes
     first = choose(total, fraction, seed) if fraction is not None else parse_episodes(episodes or "", total)
-    made = divide(exporter, path, first, (out / two[0], out / two[1]))
-    for summary in made:
-        click.echo(f"data set  {summary.root}  ({summary.episodes} episodes, {summary.frames} frames)")
+    _print_made(divide(exporter, path, first, (out / two[0], out / two[1])), exporter, as_json=as_json)
 
 
 @click.command()
@@ -151,7 +154,8 @@ def split(
 @click.option("--format", "name", required=True, help="The new format (see `synthgen run --formats`).")
 @click.option("--out", required=True, type=FOLDER, help="The new data set's folder; for a run, one folder each in it.")
 @PROJECT
-def export(path: Path, name: str, out: Path, project: Path | None) -> None:
+@JSON
+def export(path: Path, name: str, out: Path, project: Path | None, as_json: bool) -> None:
     """Write a data set, or every data set of a run, in another format: nothing is simulated or encoded again.
 
     \b
@@ -159,7 +163,7 @@ def export(path: Path, name: str, out: Path, project: Path | None) -> None:
       synthgen export data/demo --format gr00t --out data/demo-gr00t
       synthgen export data/demo/lerobot/franka --format robomimic --out data/franka-robomimic
     """
-    from synthgen.formats.transfer import write_dataset
+    from synthgen.formats.transfer import new_folder, write_dataset
 
     exporter = pick("format", name, _exporters(project))
     sources = list(datasets_of(path))
@@ -168,11 +172,14 @@ def export(path: Path, name: str, out: Path, project: Path | None) -> None:
     chosen: dict[str, Path] = {}
     for root in sorted(sources, key=lambda r: (not r.parent.name.startswith("lerobot"), r)):
         chosen.setdefault(root.name, root)
-    for folder, root in chosen.items():
+    targets = {root: out / folder if whole_run else out for folder, root in chosen.items()}
+    for target in targets.values():  # before the first is written
+        new_folder(target)
+    made: list[DatasetSummary] = []
+    for root, target in targets.items():
         source, manifest = _open(root, project)
-        target = out / folder if whole_run else out
-        made = write_dataset(exporter, manifest.dataset, source.read(root), target)
-        click.echo(f"data set  {target}  ({made.episodes} episodes, {made.frames} frames)")
+        made.append(write_dataset(exporter, manifest.dataset, source.read(root), target))
+    _print_made(made, exporter, as_json=as_json)
 
 
 def datasets_of(path: Path) -> Iterator[Path]:
@@ -248,6 +255,17 @@ def _print_dataset(root: Path, exporter: PieceFormat, manifest: ShardManifest) -
     table.add_row("size", f"{s['bytes'] / 1e6:,.1f} MB in {s['files']:,} files")
     table.add_row("made by", s["command"])
     console.print(table)
+
+
+def _print_made(made: Sequence[DatasetSummary], exporter: Exporter, *, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"dataset": str(m.root), "format": exporter.name, "episodes": m.episodes, "frames": m.frames} for m in made
+        ]
+        click.echo(json.dumps(rows))
+        return
+    for m in made:
+        click.echo(f"data set  {m.root}  ({m.episodes} episodes, {m.frames} frames)")
 
 
 def _print_problems(checked: list[dict[str, Any]], found: list[dict[str, str]]) -> None:

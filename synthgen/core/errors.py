@@ -52,6 +52,12 @@ class DamagedShardError(StorageError):
     """A shard's files do not verify. Names the file, and the row or field."""
 
 
+class ExporterError(SynthgenError):
+    """A data set format raised an error that is not one of these. The run can be resumed once the format is mended."""
+
+    exit_code = 3
+
+
 class SimulatorError(SynthgenError):
     """The simulator failed in a way a restart may cure."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from synthgen.core.embodiment import JointGroup
 from synthgen.core.episode import Episode
+from synthgen.core.errors import ExporterError, SynthgenError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,3 +116,21 @@ class Exporter(Protocol):
     def finalize(self, shards: Sequence[ShardFiles], root: Path, dataset: DatasetSpec) -> DatasetSummary:
         """Make the data set from shards in slot order. Idempotent; metadata last; data linked where it can be."""
         ...
+
+
+@contextmanager
+def blame(name: str, doing: str) -> Generator[None]:
+    """Calls of a format's own code: what it raises unexpectedly becomes an error that names it.
+
+    Raises:
+        ExporterError: ``name`` raised something that is neither ours nor the operating system's.
+    """
+    try:
+        yield
+    except (SynthgenError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ExporterError(
+            f"format {name!r} failed {doing}: {type(error).__name__}: {error}",
+            remedy="mend its exporter (SYNTHGEN_DEBUG=1 shows where it raised), then run the same command again",
+        ) from error

@@ -132,7 +132,10 @@ class PieceFormat(ABC):
         first = found[0].dataset
         for root, manifest in zip(roots, found, strict=True):
             if manifest.format != self.name:
-                raise UsageError(f"{root}: format is {manifest.format!r}, {roots[0]} is {self.name!r}")
+                raise UsageError(
+                    f"{root}: format is {manifest.format!r}, {roots[0]} is {self.name!r}",
+                    remedy=f"make it {self.name!r} first: `synthgen export {root} --format {self.name} --out ...`",
+                )
             same_columns(root, manifest.dataset, first)
         tasks = tuple(dict.fromkeys(t for m in found for t in m.dataset.tasks))
         commands = "\n".join(dict.fromkeys(m.dataset.command for m in found))

@@ -43,6 +43,7 @@ def card(manifest: ShardManifest) -> str:
         *configs,
         "---",
     ]
+    scenes = sorted(f"{s['file']} (sha256 {s['digest'][:12]})" for s in manifest.scenes)
     layout = LAYOUTS.get(manifest.format, manifest.format)
     text = [
         *yaml,
@@ -57,7 +58,7 @@ def card(manifest: ShardManifest) -> str:
         "| | |",
         "|---|---|",
         f"| robot type | `{d.robot_type}` (Isaac-GR00T tag `{d.gr00t_tag}`) |",
-        f"| scene | {', '.join(sorted({s.get('name', d.scene) for s in manifest.scenes})) or d.scene} |",
+        f"| scene | {', '.join(scenes)} |",
         f"| cameras | {', '.join(f'{c.name} {c.width}x{c.height}' for c in d.cameras) or 'none'} |",
         f"| end effectors | {', '.join(d.end_effectors)} |",
         f"| seeds | {', '.join(manifest.seeds)} |",

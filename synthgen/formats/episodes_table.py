@@ -60,6 +60,7 @@ class EpisodesTable:
         ends = self.frames + np.cumsum(length)
         columns: dict[str, Any] = {"episode_index": index, "tasks": rows.column("tasks"), "length": length, **places}
         columns |= {"dataset_from_index": ends - length, "dataset_to_index": ends}
+        columns |= {c: rows.column(c) for c in ("paraphrases", "seed")}
         columns |= {c: rows.column(c) for c in rows.column_names if c.startswith("stats/")}
         counted = [np.bincount(s) for s in subtasks]
         numbering = {

@@ -14,6 +14,7 @@ from synthgen.core.pose import matrix_from_quat, quat_inv, quat_mul, quat_rotate
 
 POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
 POSE_9D = ("x", "y", "z", "r00", "r01", "r02", "r10", "r11", "r12")
+PINHOLE = ("fx", "fy", "cx", "cy")
 
 CONVENTIONS: Mapping[str, str] = {
     "units": "metres, radians, seconds, kilograms",
@@ -26,7 +27,8 @@ CONVENTIONS: Mapping[str, str] = {
     "target.eef_pose": "the same frame at the joint targets of the action (forward kinematics), robot's base frame",
     "target.eef_delta_9d": "inverse(observation.eef_pose) * target.eef_pose, both of the same frame of the episode",
     "object_pose": "pose of the body in the world frame; seven zeros = the object is not in this episode",
-    "camera_pose": "camera -> world, OpenCV axes (x right, y down, z forward); intrinsics in the episodes' records",
+    "camera_pose": "camera -> world, OpenCV axes (x right, y down, z forward)",
+    "camera_intrinsics": "pinhole without skew or distortion, pixels from the picture's upper left corner",
     "subtask_index": "index of the expert's skill at the frame",
     "next.reward": "1 on the last frame, else 0",
     "timestamp": "frame_index / fps, seconds from the episode's start",
@@ -57,6 +59,7 @@ def frame_features(dataset: DatasetSpec) -> tuple[Feature, ...]:
         out.append(floats(f"target.eef_delta_9d.{eef}", POSE_9D))
     out += [floats(f"object_pose.{o}", POSE) for o in dataset.objects]
     out += [floats(f"camera_pose.{c.name}", POSE) for c in dataset.cameras]
+    out += [floats(f"camera_intrinsics.{c.name}", PINHOLE) for c in dataset.cameras]
     out.append(Feature(name="subtask_index", dtype="int64", width=1))
     out.append(Feature(name="next.reward", dtype="float32", width=1))
     out += [Feature(name=n, dtype="bool", width=1) for n in ("next.done", "next.success")]
@@ -86,6 +89,10 @@ def frame_columns(episode: Episode, dataset: DatasetSpec) -> dict[str, NDArray]:
         out[f"object_pose.{name}"] = poses.get(name, absent)
     for camera in dataset.cameras:
         out[f"camera_pose.{camera.name}"] = pose_from_matrix(episode.cameras[camera.name].extrinsics)
+    for camera in dataset.cameras:
+        k = episode.cameras[camera.name].intrinsics
+        row = np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], np.float32)
+        out[f"camera_intrinsics.{camera.name}"] = np.tile(row, (frames, 1))
     out["subtask_index"] = episode.subtask.astype(np.int64)
     out["next.reward"] = episode.reward
     out["next.done"] = episode.done

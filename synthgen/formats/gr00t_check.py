@@ -23,6 +23,11 @@ from synthgen.formats.problem import Problem
 from synthgen.formats.video_check import check_video
 
 
+def sentences(row: Mapping[str, Any]) -> list[str]:
+    """An episode's ``tasks``: its instruction, then its paraphrases. Isaac-GR00T draws one of them at random."""
+    return [*row["tasks"], *row["paraphrases"]]
+
+
 def check_piece(
     piece: Piece, rows: pa.Table, dataset: DatasetSpec, features: tuple[Feature, ...], *, decode: bool
 ) -> Iterator[Problem]:
@@ -60,7 +65,7 @@ def check_dataset(
     """The numbering over all episodes, and the metadata. ``layout``: entries of info.json that name files."""
     rows = [p.table() for p in pieces]
     length = np.concatenate([r.column("length").to_numpy() for r in rows])
-    tasks = [t[0] for r in rows for t in r.column("tasks").to_pylist()]
+    said = [sentences(row) for r in rows for row in r.select(["tasks", "paraphrases"]).to_pylist()]
     yield from check_info(root, manifest, length, layout)
     episodes = yield from _lines(root, "meta/episodes.jsonl", "episode_index", len(length))
     names = yield from _lines(root, "meta/tasks.jsonl", "task_index", None)
@@ -70,7 +75,7 @@ def check_dataset(
         return
     texts = [n["task"] for n in names]
     for i, line in enumerate(episodes):
-        for key, want in (("length", int(length[i])), ("tasks", [tasks[i]])):
+        for key, want in (("length", int(length[i])), ("tasks", said[i])):
             if line.get(key) != want:
                 what = f"is {line.get(key)!r}, expected {want!r}"
                 yield Problem(file="meta/episodes.jsonl", where=f"line {i + 1}, {key}", what=what)
@@ -78,7 +83,7 @@ def check_dataset(
         if [s["end"] for s in subs[:-1]] != [s["start"] for s in subs[1:]] or not subs or subs[-1]["end"] != length[i]:
             what = "do not cover the episode without gaps"
             yield Problem(file="meta/episodes.jsonl", where=f"line {i + 1}, sub_tasks", what=what)
-    yield from _check_numbers(pieces, length, tasks, texts)
+    yield from _check_numbers(pieces, length, [s[0] for s in said], texts)
     yield from _check_stats(root, manifest, pieces)
 
 

@@ -22,6 +22,7 @@ from synthgen.formats.base import Assembly, PieceFormat
 from synthgen.formats.check import check_episode
 from synthgen.formats.features import frame_columns
 from synthgen.formats.folder import link
+from synthgen.formats.hdf5_file import Disk, new_file
 from synthgen.formats.manifest import ShardManifest
 from synthgen.formats.piece import Piece, numbered_path
 from synthgen.formats.problem import Problem
@@ -47,8 +48,10 @@ class Hdf5Format(PieceFormat):
         """The attributes of a demonstration, beside num_samples."""
 
     @abstractmethod
-    def join(self, file: h5py.File, demos: Sequence[tuple[str, str]], manifest: ShardManifest, summary: Any) -> None:
-        """Fill the data set's file; ``demos``: (shard file relative to it, path within) of every episode in order."""
+    def join(
+        self, root: Path, file: h5py.File, demos: Sequence[tuple[str, str]], manifest: ShardManifest, summary: Any
+    ) -> None:
+        """Fill the data set's file, in ``root``; ``demos``: (shard file there, path within) of every episode."""
 
     def open_shard(self, folder: Path, dataset: DatasetSpec) -> Hdf5Shard:
         """Start writing a shard; see ``Exporter``."""
@@ -109,7 +112,8 @@ class Hdf5Shard:
     def __init__(self, profile: Hdf5Format, folder: Path, dataset: DatasetSpec) -> None:
         self._profile, self._dataset = profile, dataset
         self._book = ShardBook(folder, dataset, profile.name)
-        self._file = h5py.File(folder / "shard.hdf5", "w")
+        self._disk = Disk(folder / "shard.hdf5")
+        self._file = h5py.File(self._disk, "w")
         self._data = self._file.create_group("data")
 
     def add(self, episode: Episode) -> None:
@@ -121,19 +125,25 @@ class Hdf5Shard:
         for name, value in self._profile.attributes(episode).items():
             demo.attrs[name] = value
         _write(demo, self._profile.demo(episode, self._dataset, pictures))
+        self._disk.raise_failure()
         self._book.add(episode, frame_columns(episode, self._dataset), {})
         if self._book.manifest.info is None:
             self._book.manifest.info = {n: [list(d.shape[1:]), str(d.dtype)] for n, d in leaves(demo) if _everywhere(n)}
 
     def close(self) -> Sequence[Path]:
         """Finish every file; see ``ShardWriter``."""
-        self._file.close()
+        self._close()
+        self._disk.raise_failure()
         return self._book.close()
 
     def abort(self) -> None:
         """Close without finishing; see ``ShardWriter``."""
-        self._file.close()
+        self._close()
         self._book.abort()
+
+    def _close(self) -> None:
+        self._file.close()
+        self._disk.close()
 
 
 class Hdf5Assembly(Assembly):
@@ -154,8 +164,8 @@ class Hdf5Assembly(Assembly):
 
     def finish(self, manifest: ShardManifest, statistics: DatasetStatistics) -> None:
         """See ``Assembly``."""
-        with h5py.File(self._root / MAIN, "w") as file:
-            self._profile.join(file, self._demos, manifest, statistics.summary())
+        with new_file(self._root / MAIN) as file:
+            self._profile.join(self._root, file, self._demos, manifest, statistics.summary())
 
 
 def leaves(parent: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:

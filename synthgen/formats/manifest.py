@@ -15,7 +15,7 @@ from synthgen.formats.features import CONVENTIONS
 from synthgen.formats.folder import MANIFEST, read_json, spec_from_json, spec_to_json, write_json
 
 SHARD = "shard.json"
-LAYOUT = 1
+LAYOUT = 2
 
 
 @dataclass(kw_only=True)

@@ -23,8 +23,8 @@ class Piece:
 
     Attributes:
         root: the folder that file names in messages are relative to.
-        rows: parquet, one row per episode: tasks, length, subtasks, what the format needs to find the episode in its
-            files, and stats/<feature>/<statistic>.
+        rows: parquet, one row per episode: tasks, length, subtasks, paraphrases, seed, what the format needs to find
+            the episode in its files, and stats/<feature>/<statistic>.
         records: what ``records.RecordWriter`` wrote.
         files: the format's own files by kind, in order.
         subtasks: names by number when the files hold the data set's subtask numbers; None when they hold each

@@ -47,6 +47,7 @@ class ShardBook:
     def add(self, episode: Episode, columns: Mapping[str, NDArray], place: Mapping[str, Any]) -> None:
         """Enter an episode; ``columns`` as ``frame_columns`` gives them, ``place``: where the format put it."""
         row = {"tasks": [episode.instruction], "length": len(episode), "subtasks": list(episode.subtasks), **place}
+        row |= {"paraphrases": list(episode.paraphrases), "seed": episode.spec.seed()}
         for feature, values in self._statistics.add(columns, episode.videos).items():
             row.update({f"stats/{feature}/{k}": v.tolist() for k, v in values.items()})
         self._rows.append(row)

@@ -12,7 +12,7 @@ import numpy as np
 
 from synthgen.core.episode import Episode
 from synthgen.core.errors import StorageError, UsageError
-from synthgen.core.exporter import DatasetSpec, DatasetSummary, Exporter, ShardFiles
+from synthgen.core.exporter import DatasetSpec, DatasetSummary, Exporter, ShardFiles, blame
 from synthgen.core.project import nearest
 from synthgen.formats.base import PieceFormat
 from synthgen.formats.folder import MANIFEST
@@ -65,7 +65,8 @@ def write_dataset(
             shards.append(batch)
             done += batch.episodes
             progress(done)
-        return exporter.finalize(shards, root, dataset)
+        with blame(exporter.name, f"joining shards into {root}"):
+            return exporter.finalize(shards, root, dataset)
     except OSError as error:
         raise StorageError(f"{root}: cannot be written: {error}", remedy="mend the cause and run it again") from error
     finally:
@@ -91,11 +92,12 @@ def split(
     rest = [e for e in range(manifest.episodes) if e not in chosen]
     for out in outs:
         new_folder(out)
-    made = [
-        write_dataset(source, manifest.dataset, source.read(root, part), out)
-        for part, out in zip((sorted(chosen), rest), outs, strict=True)
-    ]
-    return made[0], made[1]
+    one = write_dataset(source, manifest.dataset, source.read(root, sorted(chosen)), outs[0])
+    try:
+        return one, write_dataset(source, manifest.dataset, source.read(root, rest), outs[1])
+    except BaseException:
+        shutil.rmtree(outs[0], ignore_errors=True)  # half a division is none, and would be in the way of the next try
+        raise
 
 
 def choose(total: int, fraction: float, seed: int | None) -> list[int]:
@@ -133,13 +135,16 @@ def parse_episodes(text: str, total: int) -> list[int]:
 
 
 def new_folder(root: Path) -> None:
-    """Refuse a folder that is there already.
+    """Refuse a folder that is there already, or would lie inside a data set.
 
     Raises:
         UsageError.
     """
     if root.exists():
         raise UsageError(f"{root}: exists already", remedy="choose another --out, or remove it")
+    for parent in root.absolute().parents:
+        if (parent / MANIFEST).is_file():
+            raise UsageError(f"{root}: would lie inside the data set {parent}", remedy="choose an --out outside of it")
 
 
 def _write_shard(
@@ -154,7 +159,8 @@ def _write_shard(
     try:
         episode: Episode | None = first
         while episode is not None:
-            writer.add(episode)
+            with blame(exporter.name, f"writing episode {count} of {folder.name} (slot {episode.spec.slot})"):
+                writer.add(episode)
             count, frames = count + 1, frames + len(episode)
             episode = next(episodes, None)
         files = writer.close()

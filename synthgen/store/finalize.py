@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthgen.core.errors import StorageError
-from synthgen.core.exporter import DatasetSpec, DatasetSummary, Exporter, ShardFiles
+from synthgen.core.exporter import DatasetSpec, DatasetSummary, Exporter, ShardFiles, blame
 from synthgen.core.failpoint import failpoint
 from synthgen.store.files import dump, load, storage_errors, sync_tree, token
 from synthgen.store.files import replace as write
@@ -124,7 +124,8 @@ def _one(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     fresh = work / name
-    summary = exporter.finalize(files, fresh, replace(dataset, name=name))
+    with blame(key, f"joining shards into {key}/{name}"):
+        summary = exporter.finalize(files, fresh, replace(dataset, name=name))
     expected = sum(s.episodes for s in files), sum(s.frames for s in files)
     if (summary.episodes, summary.frames) != expected:
         raise StorageError(

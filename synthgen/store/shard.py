@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from synthgen.core.errors import DamagedShardError
-from synthgen.core.exporter import DatasetSpec, Exporter, ShardWriter
+from synthgen.core.exporter import DatasetSpec, Exporter, ShardWriter, blame
 from synthgen.core.failpoint import failpoint
 from synthgen.core.plan import Shard
 from synthgen.store.files import digest_file, dump, inside, replace, storage_errors, sync_tree
@@ -156,16 +156,21 @@ def _write(
     writers: dict[str, ShardWriter] = {}
     for key, exporter in exporters.items():
         (folder / key).mkdir()
-        writers[key] = exporter.open_shard(folder / key, dataset)
+        with blame(key, f"opening {spool.shard.name}"):
+            writers[key] = exporter.open_shard(folder / key, dataset)
     try:
         for slot in slots:
             beat(slot)
             episode, record = spool.read(slot)
             records.append(record)
-            for writer in writers.values():
-                writer.add(episode)
+            for key, writer in writers.items():
+                with blame(key, f"writing slot {slot} of {spool.shard.name}"):
+                    writer.add(episode)
             failpoint("shard.add", f"{spool.shard.name}.{slot}")
-        listed = {key: writer.close() for key, writer in writers.items()}
+        listed: dict[str, Sequence[Path]] = {}
+        for key, writer in writers.items():
+            with blame(key, f"closing {spool.shard.name}"):
+                listed[key] = writer.close()
     except BaseException:
         for writer in writers.values():
             writer.abort()
@@ -184,7 +189,8 @@ def _write(
 def _verify(
     folder: Path, key: str, exporter: Exporter, dataset: DatasetSpec, expected: tuple[int, int]
 ) -> FormatRecord:
-    found = exporter.verify(folder, dataset)
+    with blame(key, f"re-reading {folder.parent.name}"):
+        found = exporter.verify(folder, dataset)
     if tuple(found) != expected:
         raise DamagedShardError(
             f"{folder}: {key} re-read as {found[0]} episodes, {found[1]} frames; "

@@ -108,7 +108,7 @@ def made_episode(slot: int, dataset: DatasetSpec, frames: int | None = None) -> 
         state_bodies=("/World/can", "/World/bowl"),
         replay_error=np.zeros(width),
         fingerprint={"simulator": "mujoco", "version": "3.12"},
-        scene={"name": "toy.usda", "digest": "abc"},
+        scene={"file": "toy.usda", "digest": "0123456789abcdef"},
     )
 
 

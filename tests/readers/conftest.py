@@ -23,7 +23,8 @@ if importlib.util.find_spec("lerobot") is None:
 
 def synthgen(*arguments: str) -> None:
     """Run synthgen in its own environment."""
-    inherited = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")}
+    inherited = {k: v for k, v in os.environ.items() if k not in ("LD_LIBRARY_PATH", "VIRTUAL_ENV")}
+    inherited["PYTHONPATH"] = str(REPOSITORY)
     command = [str(REPOSITORY / ".venv" / "bin" / "synthgen"), *arguments]
     done = subprocess.run(command, env=inherited, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

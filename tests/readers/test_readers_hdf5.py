@@ -11,8 +11,6 @@ import pytest
 import torch
 from conftest import VENV
 
-TOLERANCE = 3
-
 
 def test_robomimic_sequences(sets, episodes, frames):
     from robomimic.utils.dataset import SequenceDataset
@@ -41,8 +39,7 @@ def test_robomimic_sequences(sets, episodes, frames):
         absolute = low + (item["actions"] + 1) / 2 * (high - low)
         moving = high > low
         assert np.allclose(absolute[:, moving], episode.action[20:30][:, moving], atol=1e-5)
-        pictures = item["obs"]["wrist_image"].astype(int)
-        assert np.abs(pictures - frames[number]["wrist"][20:30]).max() <= TOLERANCE
+        assert np.array_equal(item["obs"]["wrist_image"], frames[number]["wrist"][20:30])
     batch = next(iter(torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True)))
     assert batch["actions"].shape[:2] == (16, 10)
     assert batch["actions"].abs().max() <= 1
@@ -94,7 +91,11 @@ def test_isaac_lab_handler(sets, episodes, frames):
             assert np.array_equal(state, pose[:, [0, 1, 2, 4, 5, 6, 3]])
         info = loaded.data["obs"]["datagen_info"]
         assert info["eef_pose"]["arm"].shape == (len(episode), 4, 4)
-        assert np.abs(loaded.data["obs"]["wrist"].numpy().astype(int) - frames[i]["wrist"]).max() <= TOLERANCE
+        assert np.array_equal(loaded.data["obs"]["wrist"].numpy(), frames[i]["wrist"])
+        track = loaded.data["synthgen"]["camera"]["wrist"]
+        assert np.array_equal(track["extrinsics"], episode.cameras["wrist"].extrinsics)
+        assert np.array_equal(track["intrinsics"][-1], episode.cameras["wrist"].intrinsics)
+        assert np.array_equal(loaded.data["rewards"], episode.reward)
     handler.close()
 
 
