@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synthgen.core.episode import Episode
+from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
 from synthgen.formats.base import Assembly, PieceFormat
 from synthgen.formats.check import check_episode
@@ -38,11 +38,12 @@ from synthgen.formats.lerobot import (
     renumber,
 )
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import ARROW, Piece, read_table, write_arrow
+from synthgen.formats.piece import Piece
 from synthgen.formats.problem import Problem
 from synthgen.formats.relative import eef_key
 from synthgen.formats.shard import ShardBook, column_of, held_by_columns
 from synthgen.formats.summary import DatasetStatistics
+from synthgen.formats.tables import ARROW, read_table, write_arrow, write_table
 
 CHUNK = 1000
 DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
@@ -185,7 +186,7 @@ class Gr00tAssembly(Assembly):
             table = table.set_column(at, table.schema.field(at), data_array(values, table.schema.field(at)))
         target = dataset_file(self._root, "data", self._episodes)
         target.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, target, compression="snappy", use_dictionary=dictionary_columns(table.schema))
+        write_table(table, target, compression="snappy", use_dictionary=dictionary_columns(table.schema))
         for sentence in sentences(row):
             self._names.number(sentence)
         starts = np.flatnonzero(np.diff(local, prepend=-1))
@@ -229,8 +230,12 @@ class Gr00t(PieceFormat):
 
     def subtask_names(self, root: Path) -> tuple[str, ...]:
         """See ``PieceFormat``: the annotation's numbers are those of tasks.jsonl."""
-        with (root / "meta" / "tasks.jsonl").open() as lines:
-            return tuple(json.loads(line)["task"] for line in lines)
+        path = root / "meta" / "tasks.jsonl"
+        try:
+            with path.open() as lines:
+                return tuple(json.loads(line)["task"] for line in lines)
+        except (OSError, ValueError, KeyError) as error:
+            raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 
     def assembly(self, root: Path, manifest: ShardManifest) -> Gr00tAssembly:
         """See ``PieceFormat``."""

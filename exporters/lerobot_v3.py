@@ -33,9 +33,10 @@ from synthgen.formats.lerobot import (
 from synthgen.formats.lerobot_v3 import LANGUAGE, LerobotAssembly, data_path, language_rows, video_path
 from synthgen.formats.lerobot_v3_check import check_dataset, check_piece
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_groups
+from synthgen.formats.piece import Piece
 from synthgen.formats.problem import Problem
 from synthgen.formats.shard import ShardBook, column_of, held_by_columns
+from synthgen.formats.tables import parquet_writer, read_groups
 from synthgen.media.packets import VideoWriter, cut
 
 DATA_FILE_BYTES = 100_000_000
@@ -99,7 +100,7 @@ class LerobotShard:
             self._data = None
         if self._data is None:
             path = self._folder / f"data-{self._data_files:03d}.parquet"
-            self._data = pq.ParquetWriter(
+            self._data = parquet_writer(
                 path, self._schema, compression="snappy", use_dictionary=dictionary_columns(self._schema)
             )
             self._data_files, self._data_bytes = self._data_files + 1, 0

@@ -31,7 +31,7 @@ from synthgen.formats.records import read_records
 from synthgen.formats.shard import ShardBook
 from synthgen.formats.summary import DatasetStatistics
 from synthgen.formats.video_check import check_video
-from synthgen.formats.zarr_arrays import KEEP, check_complete, open_store, read_rows
+from synthgen.formats.zarr_arrays import KEEP, attributes, check_complete, open_store, read_rows
 from synthgen.media.video import decode
 
 STORE = "replay.zarr"
@@ -146,8 +146,15 @@ class ReplayBuffer(PieceFormat):
         features = frame_features(dataset)
         names = [key(n) for n in [*(f.name for f in features), *(image_key(c.name) for c in dataset.cameras)]]
         yield from check_complete(STORE, root / STORE, store, [*names, "meta/episode_ends", "meta/task_index"])
-        if not np.array_equal(read_rows(store, "meta/episode_ends"), np.cumsum(length)):
-            yield Problem(file=STORE, where="meta/episode_ends", what="does not follow from the episodes' lengths")
+        said = [t[0] for p in pieces for t in p.table().column("tasks").to_pylist()]
+        names = list(attributes(store).get("tasks", ()))
+        numbers = {n: i for i, n in enumerate(names)}
+        for name, want in (("episode_ends", np.cumsum(length)), ("task_index", [numbers.get(t, -1) for t in said])):
+            if not np.array_equal(read_rows(store, f"meta/{name}"), want):
+                what = "does not follow from the episodes' lengths and the attribute tasks"
+                yield Problem(file=STORE, where=f"meta/{name}", what=what)
+        if -1 in [numbers.get(t, -1) for t in said]:
+            yield Problem(file=STORE, where="attribute tasks", what="lacks recorded instructions")
         yield from check_columns(STORE, lambda n: read_rows(store, key(n)), features, length, dataset)
         for camera in dataset.cameras:
             yield from _check_pictures(store, key(image_key(camera.name)), length)

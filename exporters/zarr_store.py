@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from synthgen.formats.piece import Piece
 from synthgen.formats.problem import Problem
 from synthgen.formats.shard import ShardBook, column_of, held_by_columns
 from synthgen.formats.summary import DatasetStatistics
+from synthgen.formats.tables_check import check_episodes, check_names, check_stats
 from synthgen.formats.video_check import check_video
 from synthgen.formats.zarr_arrays import (
     BlobWriter,
@@ -217,6 +219,14 @@ class Zarr(PieceFormat):
         """See ``PieceFormat``."""
         length = np.concatenate([p.table().column("length").to_numpy() for p in pieces])
         yield from check_info(root, manifest, length, layout(jpeg=self._jpeg))
+        yield from check_names(root, "tasks", "task")
+        yield from check_names(root, "subtasks", "subtask")
+        tables = [p.table() for p in pieces]
+        yield from check_episodes(root, manifest, tables, _places(tables))
+        readers = (partial(_column, open_store(p.files["store"][0])) for p in pieces)
+        # Subtasks are numbered within a store, and anew over the data set.
+        features = [f for f in frame_features(manifest.dataset) if f.name != "subtask_index"]
+        yield from check_stats(root, manifest, readers, features)
         named = {p.files["store"][0] for p in pieces}
         for path in sorted(root.glob("stores/*")):
             if path not in named:
@@ -257,6 +267,18 @@ class Zarr(PieceFormat):
                 Image.open(io.BytesIO(blob)).load()
             except OSError as error:
                 yield Problem(file=where, where=f"row {i}", what=f"is no JPEG: {error}")
+
+
+def _column(store: zarr.Group, name: str) -> NDArray:
+    return read_rows(store, f"data/{name}")
+
+
+def _places(tables: Sequence[pa.Table]) -> dict[str, NDArray]:
+    """What the episodes table must say of where an episode's data lie."""
+    stores = [np.repeat(STORE.format(number=i), len(t)) for i, t in enumerate(tables)]
+    rows = {f"zarr/{k}": np.concatenate([t.column(k).to_numpy() for t in tables]) for k in ("row_from", "row_to")}
+    episodes = np.concatenate([np.arange(len(t)) for t in tables])
+    return {"zarr/store": np.concatenate(stores).astype(object), "zarr/episode": episodes, **rows}
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:

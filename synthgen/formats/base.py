@@ -32,7 +32,7 @@ from synthgen.formats.manifest import (
     write_dataset_manifest,
 )
 from synthgen.formats.piece import RECORDS_PATH, ROWS_PATH, Piece, numbered_path
-from synthgen.formats.problem import Problem, raise_first
+from synthgen.formats.problem import Problem, of_error, raise_first
 from synthgen.formats.records import count_records, read_records
 from synthgen.formats.summary import DatasetStatistics
 
@@ -158,13 +158,15 @@ class PieceFormat(ABC):
             statistics = DatasetStatistics.load(root / STATISTICS, manifest.dataset)
             yield from _check_statistics(STATISTICS.as_posix(), statistics, manifest)
         except DamagedShardError as error:
-            yield Problem(file=STATISTICS.as_posix(), where="", what=error.message)
+            yield of_error(root, error)
         try:
             pieces = list(self.pieces(root))
             yield from self._check_pieces(pieces, manifest, decode=decode)
             yield from self.check_dataset(root, manifest, pieces)
         except DamagedShardError as error:
-            yield Problem(file="", where="", what=error.message)
+            yield of_error(root, error)
+        except KeyError as error:
+            yield Problem(file=".", where=str(error), what="missing")
 
     def read_shard(self, folder: Path, dataset: DatasetSpec) -> Iterator[Episode]:
         """A shard's episodes again, without loss, one in memory at a time."""
@@ -252,16 +254,19 @@ class PieceFormat(ABC):
                 rows = piece.table()
                 length = rows.column("length").to_pylist()
                 yield from self.check_piece(piece, rows, manifest.dataset, decode=decode)
-                yield from _check_records(piece, length)
-            except (DamagedShardError, KeyError) as error:
-                what = error.message if isinstance(error, DamagedShardError) else f"column {error} missing"
-                yield Problem(file=piece.name(piece.rows), where="", what=what)
+                yield from _check_records(piece, length, whole=decode)
+            except DamagedShardError as error:
+                yield of_error(piece.root, error)
+            except KeyError as error:
+                yield Problem(file=piece.name(piece.rows), where="", what=f"column {error} missing")
 
 
-def _check_records(piece: Piece, length: list[int]) -> Iterator[Problem]:
+def _check_records(piece: Piece, length: list[int], *, whole: bool) -> Iterator[Problem]:
     name = piece.name(piece.records)
     try:
         frames = count_records(piece.records)
+        if whole:
+            frames = [r.identity["frames"] for r in read_records(piece.records)]
     except DamagedShardError as error:
         yield Problem(file=name, where="", what=error.message)
         return

@@ -21,6 +21,7 @@ from synthgen.formats.lerobot import (
 )
 from synthgen.formats.statistics import of_counts
 from synthgen.formats.summary import DatasetStatistics
+from synthgen.formats.tables import parquet_writer
 
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 ROWS_PER_GROUP = 1000
@@ -119,7 +120,7 @@ class EpisodesTable:
         if self._writer is None:
             path = episodes_path(self._root, self._file)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(path, table.schema, compression="snappy")
+            self._writer = parquet_writer(path, table.schema, compression="snappy")
         self._writer.write_table(table)
 
 

@@ -18,8 +18,9 @@ from synthgen.formats.features import Feature, frame_features
 from synthgen.formats.folder import read_json
 from synthgen.formats.lerobot import column_values, image_key
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table, tables_of
+from synthgen.formats.piece import Piece, tables_of
 from synthgen.formats.problem import Problem
+from synthgen.formats.tables import read_table
 from synthgen.formats.video_check import check_video
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synthgen.core.episode import EncodedVideo
 from synthgen.core.exporter import DatasetSpec
 from synthgen.formats.features import Feature, frame_features
 from synthgen.formats.statistics import of_counts
+from synthgen.formats.tables import read_table, write_table
 
 GLOBAL = tuple(Feature(name=n, dtype="int64", width=1) for n in ("episode_index", "index", "task_index"))
 
@@ -178,12 +178,12 @@ def write_names(path: Path, index_name: str, column: str, names: Sequence[str]) 
         "pandas_version": "2.2.0",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
+    write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
 
 
 def read_names(path: Path, index_name: str) -> list[str]:
     """The names of a file of ``write_names``, in file order."""
-    return pq.read_table(path).column(index_name).to_pylist()
+    return read_table(path).column(index_name).to_pylist()
 
 
 def renumber(values: NDArray, names: Sequence[str], book: Names) -> NDArray:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synthgen.core.episode import Episode
@@ -18,8 +17,9 @@ from synthgen.formats.episodes_table import EpisodesTable, file_columns
 from synthgen.formats.folder import link, numbered, write_json
 from synthgen.formats.lerobot import column_values, data_array, dictionary_columns, image_key, renumber
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table
+from synthgen.formats.piece import Piece
 from synthgen.formats.summary import DatasetStatistics
+from synthgen.formats.tables import parquet_writer, read_table
 
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
@@ -149,7 +149,7 @@ class LerobotAssembly(Assembly):
             target = data_path(self._root, self._data_files + number)
             target.parent.mkdir(parents=True, exist_ok=True)
             dictionary = dictionary_columns(table.schema)
-            with pq.ParquetWriter(target, table.schema, compression="snappy", use_dictionary=dictionary) as writer:
+            with parquet_writer(target, table.schema, compression="snappy", use_dictionary=dictionary) as writer:
                 for end, n in zip(ends, length[mine], strict=True):
                     writer.write_table(table.slice(end - n, n))  # one row group per episode
             frame += len(table)

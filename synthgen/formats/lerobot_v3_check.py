@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec
-from synthgen.formats.columns_check import check_columns, check_info, check_statistics, differs
-from synthgen.formats.episodes_table import EPISODES_PER_FILE, episodes_path
-from synthgen.formats.folder import read_json
-from synthgen.formats.lerobot import column_values, data_features, image_key, read_names
+from synthgen.formats.columns_check import check_columns, check_info, differs
+from synthgen.formats.lerobot import column_values, data_features, image_key
 from synthgen.formats.lerobot_v3 import DATA_PATH, LANGUAGE, VIDEO_PATH
 from synthgen.formats.manifest import ShardManifest
-from synthgen.formats.piece import Piece, read_table, tables_of
+from synthgen.formats.piece import Piece, tables_of
 from synthgen.formats.problem import Problem
+from synthgen.formats.tables import read_table
+from synthgen.formats.tables_check import check_episodes, check_names, check_stats
 from synthgen.formats.video_check import check_video
 
 REWRITE = "make the data set again from the run (`synthgen export`), or restore the file from a copy"
@@ -62,15 +62,9 @@ def check_dataset(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) 
     layout: dict[str, str | None] = {"codebase_version": "v3.0", "data_path": DATA_PATH}
     layout["video_path"] = VIDEO_PATH if dataset.cameras else None
     yield from check_info(root, manifest, length, layout)
-    try:
-        known = read_names(root / "meta" / "tasks.parquet", "task")
-        numbers = read_table(root / "meta" / "tasks.parquet").column("task_index").to_pylist()
-    except (DamagedShardError, OSError, pa.ArrowException, KeyError) as error:
-        yield Problem(file="meta/tasks.parquet", where="", what=f"cannot be read: {error}")
-        return
-    if numbers != list(range(len(known))):
-        what = "is not 0, 1, 2, ... in file order; readers take the position for the index"
-        yield Problem(file="meta/tasks.parquet", where="column task_index", what=what)
+    known = yield from check_names(root, "tasks", "task")
+    subtasks = yield from check_names(root, "subtasks", "subtask")
+    if known is None or subtasks is None:
         return
     absent = sorted(set(tasks) - set(known))
     if absent:
@@ -78,10 +72,11 @@ def check_dataset(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) 
         return
     index = {t: i for i, t in enumerate(known)}
     task_index = np.array([index[t] for t in tasks])
-    yield from _check_numbering(pieces, tables, task_index, len(read_names(root / "meta/subtasks.parquet", "subtask")))
-    yield from _check_episodes(root, dataset, tables, length, tasks)
+    yield from _check_numbering(pieces, tables, task_index, len(subtasks))
+    yield from check_episodes(root, manifest, tables, _places(dataset, tables, length))
     yield from _check_stray(root, pieces)
-    yield from _check_stats(root, manifest, pieces)
+    readers = (partial(column_values, table) for table in tables_of(pieces, "data"))
+    yield from check_stats(root, manifest, readers, data_features(dataset))
 
 
 def _check_data(path: Path, file: str, lengths: NDArray, dataset: DatasetSpec, language: bool) -> Iterator[Problem]:
@@ -135,46 +130,16 @@ def _check_numbering(
         episode += len(length)
 
 
-def _check_episodes(
-    root: Path, dataset: DatasetSpec, tables: Sequence[pa.Table], length: NDArray, tasks: list[str]
-) -> Iterator[Problem]:
-    ends = np.cumsum(length)
-    index = np.arange(len(length))
-    expected: dict[str, NDArray] = {"episode_index": index, "length": length}
-    expected |= {"dataset_from_index": ends - length, "dataset_to_index": ends}
-    expected |= {"meta/episodes/file_index": index // EPISODES_PER_FILE}
-    expected["data/file_index"] = _running([t.column("data_file").to_numpy() for t in tables])
+def _places(dataset: DatasetSpec, tables: Sequence[pa.Table], length: NDArray) -> dict[str, NDArray]:
+    """What the episodes table must say of where an episode's data lie."""
+    out = {"data/file_index": _running([t.column("data_file").to_numpy() for t in tables])}
     for camera in dataset.cameras:
         key = f"videos/{image_key(camera.name)}"
         start = np.concatenate([t.column(f"from_frame/{camera.name}").to_numpy() for t in tables])
-        expected[f"{key}/file_index"] = _running([t.column(f"video_file/{camera.name}").to_numpy() for t in tables])
-        expected[f"{key}/from_timestamp"] = start / dataset.fps
-        expected[f"{key}/to_timestamp"] = (start + length) / dataset.fps
-    for number in range(-(-len(length) // EPISODES_PER_FILE)):
-        path = episodes_path(root, number)
-        file = path.relative_to(root).as_posix()
-        mine = slice(number * EPISODES_PER_FILE, (number + 1) * EPISODES_PER_FILE)
-        try:
-            table = read_table(path)
-        except DamagedShardError as error:
-            yield Problem(file=file, where="", what=error.message)
-            continue
-        if len(table) != len(length[mine]):
-            yield Problem(file=file, where="", what=f"holds {len(table)} episodes, expected {len(length[mine])}")
-            continue
-        for name, want in expected.items():
-            if name not in table.column_names:
-                yield Problem(file=file, where=f"column {name}", what="missing")
-                continue
-            values = table.column(name).to_numpy()
-            if name.endswith("file_index"):
-                values = values + 999 * table.column(name.replace("file_index", "chunk_index")).to_numpy()
-            yield from differs(file, name, {name: values}, want[mine])
-        if [t[0] for t in table.column("tasks").to_pylist()] != tasks[mine]:
-            yield Problem(file=file, where="column tasks", what="differs from the recorded instructions")
-        missing = [f"stats/{n}" for n in _features(root) if f"stats/{n}/mean" not in table.column_names]
-        for name in missing:
-            yield Problem(file=file, where=f"columns {name}/...", what="missing")
+        out[f"{key}/file_index"] = _running([t.column(f"video_file/{camera.name}").to_numpy() for t in tables])
+        out[f"{key}/from_timestamp"] = start / dataset.fps
+        out[f"{key}/to_timestamp"] = (start + length) / dataset.fps
+    return out
 
 
 def _check_stray(root: Path, pieces: Sequence[Piece]) -> Iterator[Problem]:
@@ -187,37 +152,6 @@ def _check_stray(root: Path, pieces: Sequence[Piece]) -> Iterator[Problem]:
     data = [f for p in pieces for f in p.files["data"]]
     if [str(f) for f in data] != sorted(str(f) for f in data):
         yield Problem(file="data", where="", what="file names do not sort in episode order")
-
-
-def _check_stats(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
-    try:
-        stats = read_json(root / "meta" / "stats.json")
-    except DamagedShardError as error:
-        yield Problem(file="meta/stats.json", where="", what=error.message, remedy=REWRITE)
-        return
-    for name in _features(root):
-        if name not in stats:
-            yield Problem(file="meta/stats.json", where=name, what="missing", remedy=REWRITE)
-            continue
-        count = stats[name].get("count", [0])[0]
-        if not name.startswith(image_key("")) and count != manifest.frames:
-            what = f"is {count}, the data set has {manifest.frames} frames"
-            yield Problem(file="meta/stats.json", where=f"{name}, count", what=what, remedy=REWRITE)
-        if not all(np.isfinite(np.asarray(v, float)).all() for v in stats[name].values()):
-            yield Problem(file="meta/stats.json", where=name, what="is not finite", remedy=REWRITE)
-    readers = (partial(column_values, table) for table in tables_of(pieces, "data"))
-    try:
-        yield from check_statistics("meta/stats.json", stats, readers, data_features(manifest.dataset))
-    except DamagedShardError:
-        return  # reported with the piece
-
-
-def _features(root: Path) -> list[str]:
-    try:
-        features = read_json(root / "meta" / "info.json").get("features", {})
-    except DamagedShardError:
-        return []
-    return [n for n, f in features.items() if f["dtype"] != "language"]
 
 
 def _running(numbers: Sequence[NDArray]) -> NDArray:

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from synthgen.core.errors import DamagedShardError
 from synthgen.formats.folder import numbered
+from synthgen.formats.tables import read_table
 
-ARROW = ".arrow"
 ROWS_PATH = "meta/rows/chunk-{chunk:03d}/file-{file:03d}.parquet"
 RECORDS_PATH = "meta/records/chunk-{chunk:03d}/file-{file:03d}.parquet"
 
@@ -48,47 +46,6 @@ class Piece:
             DamagedShardError: they cannot be read.
         """
         return read_table(self.rows)
-
-
-def write_arrow(table: pa.Table, path: Path) -> None:
-    """Write a table that is read once more and then written anew: a quarter of parquet's time, and as small."""
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(path), "wb") as out, pa.ipc.new_file(out, table.schema, options=options) as writer:
-        writer.write_table(table)
-
-
-def read_table(path: Path, *, group: int | None = None) -> pa.Table:
-    """A parquet file, or one row group of it; or a whole file of ``write_arrow``.
-
-    Raises:
-        DamagedShardError: it is missing or cannot be read.
-    """
-    try:
-        if path.suffix == ARROW:
-            with pa.OSFile(str(path)) as file:
-                return pa.ipc.open_file(file).read_all()
-        # Not pq.read_table: that would take parts of the path for partition keys.
-        with pq.ParquetFile(path) as file:
-            # Threads cost more than they give for files this small.
-            return file.read(use_threads=False) if group is None else file.read_row_group(group, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedShardError(f"{path}: cannot be read: {error}") from error
-
-
-def read_groups(path: Path, groups: Sequence[int], columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of some row groups of a parquet file, one table each; the file is opened once.
-
-    Raises:
-        DamagedShardError: it is missing or cannot be read.
-    """
-    if not groups:
-        return
-    try:
-        with pq.ParquetFile(path) as file:
-            for group in groups:
-                yield file.read_row_group(group, columns=columns, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 
 
 def tables_of(pieces: Sequence[Piece], kind: str) -> Iterator[pa.Table]:

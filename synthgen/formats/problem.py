@@ -31,6 +31,14 @@ class Problem:
         return f"{self.file}{f' ({self.where})' if self.where else ''}: {self.what}"
 
 
+def of_error(folder: Path, error: DamagedShardError) -> Problem:
+    """What an error says, its file named as problems name theirs."""
+    file, colon, what = error.message.removeprefix("file://").partition(": ")
+    if colon and file.startswith(f"{folder}/"):
+        return Problem(file=file.removeprefix(f"{folder}/"), where="", what=what, remedy=error.remedy or RESTORE)
+    return Problem(file=".", where="", what=error.message, remedy=error.remedy or RESTORE)
+
+
 def raise_first(folder: Path, problems: Iterable[Problem]) -> None:
     """Turn the first problem into an error.
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synthgen.core.episode import CameraTrack, EncodedVideo, Episode, ImageStats
 from synthgen.core.errors import DamagedShardError
 from synthgen.core.simulator import SimState
 from synthgen.core.spec import EpisodeSpec
+from synthgen.formats.tables import open_parquet, parquet_writer
 
 SCHEMA = pa.schema(
     [
@@ -116,7 +116,7 @@ class RecordWriter:
             videos: keep the mp4 files too, for a format that holds decoded pictures only.
         """
         # Nothing repeats within a row group of one row: dictionaries and statistics would be the values once more.
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
+        self._writer = parquet_writer(path, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
         self._without, self._videos = without, videos
 
     def add(self, episode: Episode) -> None:
@@ -135,7 +135,7 @@ def read_records(path: Path, rows: Sequence[int] | None = None) -> Iterator[Epis
         DamagedShardError: the file cannot be read.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for row in range(file.metadata.num_row_groups) if rows is None else rows:
                 yield _record(file.read_row_group(row, use_threads=False).to_pylist()[0])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
@@ -149,7 +149,7 @@ def count_records(path: Path) -> list[int]:
         DamagedShardError: the file cannot be read.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             return file.read(columns=["frames"]).column("frames").to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from synthgen.core.episode import Episode
@@ -15,6 +14,7 @@ from synthgen.core.exporter import DatasetSpec
 from synthgen.formats.manifest import ShardManifest
 from synthgen.formats.records import RecordWriter
 from synthgen.formats.summary import DatasetStatistics
+from synthgen.formats.tables import write_table
 
 
 class ShardBook:
@@ -58,7 +58,7 @@ class ShardBook:
         """Write everything; returns all files of the shard's folder, relative to it."""
         self._records.close()
         if self._rows:
-            pq.write_table(pa.Table.from_pylist(self._rows), self._folder / "rows.parquet", compression="zstd")
+            write_table(pa.Table.from_pylist(self._rows), self._folder / "rows.parquet", compression="zstd")
         self._statistics.save(self._folder / "statistics.npz.zst")
         self.manifest.write(self._folder)
         return sorted(p.relative_to(self._folder) for p in self._folder.rglob("*") if p.is_file())

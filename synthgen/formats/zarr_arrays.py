@@ -121,6 +121,14 @@ def read_blob(store: zarr.Group, name: str, row: int) -> bytes:
 
 def check_complete(file: str, path: Path, store: zarr.Group, names: Sequence[str]) -> Iterator[Problem]:
     """That every array exists, and every one of its shards as a file: Zarr reads a missing one as zeros."""
+    for name in sorted({n.partition("/")[0] for n in names}):
+        try:
+            found: Any = store[name]
+        except (OSError, ValueError, KeyError) as error:
+            yield Problem(file=file, where=name, what=f"missing or damaged: {error}")
+            continue
+        if not isinstance(found, zarr.Group):
+            yield Problem(file=file, where=name, what="is not a group")
     for name in names:
         try:
             with bytes_are_allowed():
