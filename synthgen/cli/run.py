@@ -69,7 +69,7 @@ def names(value: str | None) -> tuple[str, ...]:
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster: auto, HOST:PORT or ray://HOST:PORT.")
 @click.option("--project", "project_folder", type=click.Path(path_type=Path), help="Your own tasks/ and exporters/.")
 @click.option("--asset-root", type=click.Path(path_type=Path, file_okay=False), help="Your own robot assets.")
-@click.option("--shard-size", type=int, help="Trajectories per shard.  [default: by n, at most 64]")
+@click.option("--shard-size", type=int, help="Trajectories per shard.  [default: by n and num-envs]")
 @click.option("--max-attempts", type=int, default=20, show_default=True, help="Attempts before a slot is given up.")
 @click.option("--num-envs", type=int, default=1, show_default=True, help="Environments per simulator.")
 @click.option("--cpus", type=float, default=1.0, show_default=True, help="CPUs a worker reserves on the cluster.")
@@ -146,6 +146,7 @@ def run(
             simulator=simulator,
             seed=seed,
             shard_size=shard_size,
+            num_envs=num_envs,
             max_attempts=max_attempts,
             project=project,
             asset_root=asset_root,
@@ -154,7 +155,7 @@ def run(
     )
     before = plans(out)
     if before:
-        if shard_size is None:  # its default depends on n, which may have grown
+        if shard_size is None:  # its default depends on n, which may have grown, and on num_envs
             plan = replace(plan, shard_size=before[-1].shard_size)
         joined(out, before[-1], plan)
     check_folder(out)

@@ -18,6 +18,7 @@ from synthgen.engine.sources import FAKE, known_exporters
 from synthgen.sim.registry import simulators
 
 LARGEST_SHARD = 64
+ROUNDS = 4  # slots per environment in a shard, at least: at its end, environments wait for the last one
 SMALLEST_PICTURE, LARGEST_PICTURE = 16, 4096
 
 
@@ -25,7 +26,8 @@ SMALLEST_PICTURE, LARGEST_PICTURE = 16, 4096
 class Request:
     """What ``synthgen run`` was asked for; None = the default that ``make_plan`` documents.
 
-    ``local``: the workers run on this machine, so that it must have the simulator's engine.
+    ``local``: the workers run on this machine, so that it must have the simulator's engine. ``num_envs``: environments
+    per simulator; decides the size of shards and nothing else.
     """
 
     tasks: tuple[str, ...]
@@ -40,6 +42,7 @@ class Request:
     simulator: str = "mujoco"
     seed: int = 0
     shard_size: int | None = None
+    num_envs: int = 1
     max_attempts: int = 20
     project: Project
     asset_root: Path | None = None
@@ -51,8 +54,7 @@ def make_plan(request: Request) -> RunPlan:
 
     ``n`` is shared evenly over the cells (tasks x embodiments, tasks first); of a remainder the first cells get one
     more each. Cameras, when not given: the robot's own (``ego_view``), and for a robot without an eye of its own the
-    scene's ``agentview`` before them. Shards hold an eighth of the smallest cell's slots, at least 1 and at most 64, so
-    that a small run, too, spreads over workers; this depends on ``n`` only, never on the number of workers.
+    scene's ``agentview`` before them. Shards: see ``shard_size``.
 
     Raises:
         UsageError: something does not exist (suggests the nearest name) or cannot go together.
@@ -83,7 +85,7 @@ def make_plan(request: Request) -> RunPlan:
         width=request.width,
         height=request.height,
         formats=tuple(formats),
-        shard_size=request.shard_size or max(1, min(LARGEST_SHARD, min(c.n for c in cells) // 8)),
+        shard_size=request.shard_size or shard_size(min(c.n for c in cells), request.num_envs),
         max_attempts=request.max_attempts,
         task_digests=parts.task_digests,
         version=synthgen.__version__,
@@ -98,6 +100,16 @@ class Parts:
     cameras: Mapping[str, tuple[str, ...]]
     scene_digest: str
     task_digests: Mapping[str, str]
+
+
+def shard_size(smallest: int, num_envs: int) -> int:
+    """Slots per shard when nobody says: an eighth of the smallest cell's slots, at least 1 and at most 64.
+
+    So a small run, too, spreads over workers. Several environments per simulator get at least four slots each, as far
+    as the cell has them, because they work on one shard at a time. The number of workers never counts.
+    """
+    usual = max(1, min(LARGEST_SHARD, smallest // 8))
+    return usual if num_envs == 1 else max(usual, min(smallest, ROUNDS * num_envs))
 
 
 def share(n: int, tasks: Sequence[str], embodiments: Sequence[str]) -> tuple[Cell, ...]:

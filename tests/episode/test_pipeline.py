@@ -54,6 +54,38 @@ def test_an_episode_depends_on_its_spec_only() -> None:
     assert all(same(together[s], backwards[s]) for s in range(8))
 
 
+@pytest.mark.parametrize("envs", [2, 3, 5])
+def test_no_environment_waits_while_slots_are_left(envs) -> None:
+    """Lockstep without barriers: who finishes starts its next slot before the others move on."""
+    made = pipeline(envs)
+    ticks = 0
+    step = made.simulator.step
+
+    def counted(targets):
+        nonlocal ticks
+        ticks += 1
+        step(targets)
+
+    made.simulator.step = counted
+    begun: list[tuple[int, int]] = []  # (slot, tick of its first attempt's reset)
+    ended: list[tuple[int, int]] = []  # (steps, tick of an attempt's end)
+
+    def beat(phase, slot, attempt):
+        if phase == "reset" and attempt == 0:
+            begun.append((slot, ticks))
+
+    for outcome, _ in made.run(range(12), beat=beat):
+        ended.append((outcome.steps, ticks))
+    assert [slot for slot, _ in begun] == list(range(12)), "slots are taken in order, each once"
+    assert [tick for _, tick in begun[:envs]] == [0] * envs, "all environments start at once"
+    ends = {tick for _, tick in ended}
+    assert all(tick in ends for _, tick in begun[envs:]), "a slot starts in the tick in which another ends"
+    # The lanes are full until the last slot is taken: work done = environments x ticks up to there.
+    last = begun[-1][1]
+    idle = envs * ticks - sum(steps for steps, _ in ended)
+    assert idle <= (envs - 1) * (ticks - last)
+
+
 def test_failures_are_counted_and_never_rendered() -> None:
     made = pipeline(program=stops_short)
     results = list(made.run([0, 1], beat=no_beat))
