@@ -137,6 +137,8 @@ def describe(spec: SceneSpec) -> dict[str, list[Row]]:
                 "direction": round(math.degrees(x.direction_jitter), 2),
                 "position": round(x.position_jitter, 4),
                 "color": round(x.color_jitter, 3),
+                "yaw": _range(x.yaw, math.degrees),
+                "textures": ", ".join(x.textures),
             }
             for x in spec.looks
         ],

@@ -31,11 +31,15 @@ class BodySample:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LightSample:
-    """Explicit values for one light; ``color`` linear RGB, ``intensity`` in the stage's units."""
+    """Explicit values for one light; ``color`` linear RGB, ``intensity`` in the stage's units.
+
+    ``texture``: what a dome light shines through, a name for ``SceneSpec.texture``; None: as authored.
+    """
 
     pose: Pose
     color: Rgb
     intensity: float
+    texture: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +51,7 @@ class SceneSample:
         bodies: by body path, every body that an object, a receptacle or a slot refers to.
         lights: by light path; cameras: world-camera poses (in their parent's frame) by camera name.
         material_colors: linear RGB by material path.
+        material_textures: base colour textures by material path, names for ``SceneSpec.texture``.
         draws: every random number drawn, by a readable name ("target.x"), in the order drawn.
     """
 
@@ -55,4 +60,5 @@ class SceneSample:
     lights: Mapping[str, LightSample] = field(default_factory=dict[str, LightSample])
     cameras: Mapping[str, Pose] = field(default_factory=dict[str, Pose])
     material_colors: Mapping[str, Rgb] = field(default_factory=dict[str, Rgb])
+    material_textures: Mapping[str, str] = field(default_factory=dict[str, str])
     draws: Mapping[str, float | str] = field(default_factory=dict[str, float | str])

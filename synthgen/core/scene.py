@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from synthgen.core.errors import SceneError
 from synthgen.core.pose import Array, Pose
 
 ShapeKind = Literal["box", "sphere", "capsule", "cylinder", "ellipsoid", "plane", "mesh"]
@@ -326,7 +327,10 @@ class LookRange:
         temperature: colour temperature in kelvin for lights, or None.
         direction_jitter: radians, lights and cameras: rotation about a random axis, at most this.
         position_jitter: metres, lights and cameras: +- per axis.
-        color_jitter: materials: +- per linear RGB channel.
+        color_jitter: lights and materials: +- per linear RGB channel.
+        yaw: lights: rotation about the world's z, radians.
+        textures: image files by the name the stage gives them, one of which is drawn: a material's base colour, or what
+            a dome light shines through. Empty: as authored.
     """
 
     path: str
@@ -335,6 +339,8 @@ class LookRange:
     direction_jitter: float = 0.0
     position_jitter: float = 0.0
     color_jitter: float = 0.0
+    yaw: Range = Range(low=0.0, high=0.0)
+    textures: Mapping[str, Path] = field(default_factory=dict[str, Path])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,3 +388,17 @@ class SceneSpec:
     mounts: tuple[Mount, ...] = ()
     looks: tuple[LookRange, ...] = ()
     warnings: tuple[SceneWarning, ...] = ()
+
+    def texture(self, path: str, name: str) -> Path:
+        """The image file of a drawn texture: ``path`` of the material or dome light, ``name`` as in the sample.
+
+        Raises:
+            SceneError: the prim has no such texture to draw.
+        """
+        for look in self.looks:
+            if look.path == path and name in look.textures:
+                return look.textures[name]
+        raise SceneError(
+            f"{self.source}: {path} has no texture {name!r} to draw, but the sample says so",
+            remedy="use the scene the sample was drawn from, or author synthgen:randomize:textures as it was",
+        )

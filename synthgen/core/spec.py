@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STREAMS = ("layout", "physics", "visual", "language", "expert")
+STREAMS = ("layout", "physics", "visual", "appearance", "language", "expert")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,11 @@ from synthgen.core.sample import BodySample, LightSample, SceneSample
 
 
 def sample_to_json(sample: SceneSample) -> dict[str, Any]:
-    """JSON-able mapping; poses as seven numbers x y z w x y z. Floats keep all their bits through ``json``."""
+    """JSON-able mapping; poses as seven numbers x y z w x y z. Floats keep all their bits through ``json``.
+
+    What came later than the first data sets (textures) is left out where there is none, so that their records stay.
+    """
+    textures = {"material_textures": dict(sample.material_textures)} if sample.material_textures else {}
     return {
         "slots": dict(sample.slots),
         "bodies": {
@@ -25,10 +29,12 @@ def sample_to_json(sample: SceneSample) -> dict[str, Any]:
         },
         "lights": {
             path: {"pose": _pose(x.pose), "color": list(x.color), "intensity": x.intensity}
+            | ({"texture": x.texture} if x.texture is not None else {})
             for path, x in sample.lights.items()
         },
         "cameras": {name: _pose(p) for name, p in sample.cameras.items()},
         "material_colors": {path: list(c) for path, c in sample.material_colors.items()},
+        **textures,
         "draws": dict(sample.draws),
     }
 
@@ -46,11 +52,14 @@ def sample_from_json(data: Mapping[str, Any]) -> SceneSample:
             for path, b in data["bodies"].items()
         },
         lights={
-            path: LightSample(pose=_unpose(x["pose"]), color=_rgb(x["color"]), intensity=x["intensity"])
+            path: LightSample(
+                pose=_unpose(x["pose"]), color=_rgb(x["color"]), intensity=x["intensity"], texture=x.get("texture")
+            )
             for path, x in data["lights"].items()
         },
         cameras={name: _unpose(p) for name, p in data["cameras"].items()},
         material_colors={path: _rgb(c) for path, c in data["material_colors"].items()},
+        material_textures=dict(data.get("material_textures", {})),
         draws=dict(data["draws"]),
     )
 

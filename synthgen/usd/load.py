@@ -98,9 +98,10 @@ class _Loader:
         joint_prims = [p for p in self._prims if p.IsA(UsdPhysics.Joint)]
         joint_specs = joints.read(joint_prims, bodies, self._space, self._notes)
         meant = meaning.read(self._prims, bodies, self._space, self._notes)
+        drawn = [file for look in meant.looks for file in look.textures.values()]
         return SceneSpec(
             source=self._file,
-            digest=stage.digest(self._file, self._looks.textures),
+            digest=stage.digest(self._file, [*self._looks.textures, *drawn]),
             gravity=self._gravity(),
             bodies=bodies,
             joints=joint_specs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from pxr import Sdf, Usd, UsdGeom, UsdPhysics, UsdShade
 
 from synthgen.core.scene import Material, Surface
-from synthgen.usd import hulls, stage
+from synthgen.usd import hulls, schemas, stage
 from synthgen.usd.problems import Notes
 from synthgen.usd.space import Space
 
 Rgb = tuple[float, float, float]
+TEXTURES = "synthgen:randomize:textures"
 OMNI_PBR = {
     "color": "diffuse_color_constant",
     "texture": "diffuse_texture",
@@ -33,9 +34,11 @@ class Look:
         material: for the scene.
         primvar: name of the texture coordinates.
         uv_scale, uv_rotation, uv_translation: UsdTransform2d before the lookup; rotation in radians.
+        drawn: episodes draw its texture.
     """
 
     material: Material
+    drawn: bool = False
     primvar: str = "st"
     uv_scale: tuple[float, float] = (1.0, 1.0)
     uv_rotation: float = 0.0
@@ -67,7 +70,9 @@ class Looks:
             return None
         path = str(bound.GetPath())
         if path not in self._found:
-            self._found[path] = self._read(bound)
+            look, prim = self._read(bound), bound.GetPrim()
+            drawn = schemas.applied(prim, schemas.RANDOMIZE) and schemas.value(prim, schemas.RANDOMIZE, TEXTURES)
+            self._found[path] = replace(look, drawn=bool(drawn)) if look is not None else None
         return self._found[path]
 
     def materials(self) -> dict[str, Material]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +22,7 @@ from synthgen.core.scene import (
     Receptacle,
     SpawnRegion,
 )
-from synthgen.usd import bounds, schemas, views
+from synthgen.usd import bounds, hulls, schemas, stage, views
 from synthgen.usd.grasp_shape import ObjectShape, shape_of
 from synthgen.usd.joints import owner_of
 from synthgen.usd.problems import Notes
@@ -239,6 +240,7 @@ class _Reader:
             )
             return None
         temperature = get.range("temperature", 0.0, 10000.0)
+        yaw = get.range("yaw", -360.0, 360.0) if lit else Range(low=0.0, high=0.0)
         above = prim.GetParent()
         unit = float(self._space.of(above).scale.mean()) if above and not above.IsPseudoRoot() else self._space.meters
         return LookRange(
@@ -247,8 +249,33 @@ class _Reader:
             temperature=temperature if lit and temperature.high > 0 else None,
             direction_jitter=float(np.radians(get.number("directionJitter", 0.0, 180.0))) if lit or seen else 0.0,
             position_jitter=get.number("positionJitter", 0.0, np.inf) * unit if lit or seen else 0.0,
-            color_jitter=0.0 if lit or seen else get.number("colorJitter", 0.0, 1.0),
+            color_jitter=0.0 if seen else get.number("colorJitter", 0.0, 1.0),
+            yaw=Range(low=float(np.radians(yaw.low)), high=float(np.radians(yaw.high))),
+            textures={}
+            if seen
+            else self._textures(prim, path, dome="Dome" in str(prim.GetTypeName()) if lit else None),
         )
+
+    def _textures(self, prim: Usd.Prim, path: str, *, dome: bool | None) -> Mapping[str, Path]:
+        """Images to draw from, by authored name. ``dome``: None for a material."""
+        name = "synthgen:randomize:textures"
+        found: dict[str, Path] = {}
+        for asset in schemas.value(prim, schemas.RANDOMIZE, name) or ():
+            if dome is False:
+                self._notes.add(
+                    "randomize-nothing", path, f"{name} on a light that is no dome does nothing", "take it away"
+                )
+                break
+            if not asset.resolvedPath:
+                self._notes.add(
+                    "missing-texture",
+                    path,
+                    f"texture {asset.path} of {name} is not there",
+                    "put the file where the path points, or mend the path",
+                )
+                continue
+            found[str(asset.path)] = stage.unpacked(str(asset.resolvedPath), hulls.cache_root())
+        return found
 
     def _names(self, path: str, prim: Usd.Prim, kind: str, known: Mapping[str, Any], schema: str) -> tuple[str, ...]:
         by_path = {p.GetPath(): name for name, (p, _) in known.items()}

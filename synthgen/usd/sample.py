@@ -1,12 +1,14 @@
 """One draw of a scene's randomization as explicit values. Pure numpy: no USD is open here.
 
 Every number comes from one of the episode's streams: "layout" (slots and poses), "physics" (mass, friction), "visual"
-(colours, lights, cameras). What is drawn is noted by name, in the order drawn.
+(colours, lights, cameras), "appearance" (textures, a light's yaw and tint). What is drawn is noted by name, in the
+order drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +22,15 @@ PARKING = 10.0
 """Metres below the world's origin where absent bodies wait, one metre apart."""
 
 Draws = dict[str, float | str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extra:
+    """What "appearance" adds to a look: names a texture, turns a light (radians), tints it (per channel)."""
+
+    texture: str | None = None
+    yaw: float = 0.0
+    tint: Rgb = (0.0, 0.0, 0.0)
 
 
 def sample_scene(scene: SceneSpec, spec: EpisodeSpec) -> SceneSample:
@@ -51,17 +62,22 @@ def sample_scene(scene: SceneSpec, spec: EpisodeSpec) -> SceneSample:
             color=colors.get(path),
         )
     looks = {x.path: x for x in scene.looks}
+    lights = {x.path: _light(x, looks.get(x.path), visual, draws) for x in scene.lights}
+    cameras = {x.name: _camera(x.name, x.pose, looks.get(x.path), visual, draws) for x in scene.cameras}
+    material_colors = {
+        path: color
+        for path, look in looks.items()
+        if path in scene.materials
+        and (color := _jittered(scene.materials[path].color, look.color_jitter, f"{path}.color", visual, draws))
+    }
+    extras = _extras(scene, spec.rng("appearance"), draws)
     return SceneSample(
         slots=laid.slots,
         bodies=bodies,
-        lights={x.path: _light(x, looks.get(x.path), visual, draws) for x in scene.lights},
-        cameras={x.name: _camera(x.name, x.pose, looks.get(x.path), visual, draws) for x in scene.cameras},
-        material_colors={
-            path: color
-            for path, look in looks.items()
-            if path in scene.materials
-            and (color := _jittered(scene.materials[path].color, look.color_jitter, f"{path}.color", visual, draws))
-        },
+        lights={path: _dressed(light, extras[path]) if path in extras else light for path, light in lights.items()},
+        cameras=cameras,
+        material_colors=material_colors,
+        material_textures={p: e.texture for p, e in extras.items() if p in scene.materials and e.texture is not None},
         draws=draws,
     )
 
@@ -121,6 +137,43 @@ def _light(light: Light, look: LookRange | None, rng: np.random.Generator, draws
         color = blackbody.rgb(_uniform(look.temperature, f"{name}.temperature", rng, draws))
     pose = _shaken(light.pose, look, name, rng, draws)
     return LightSample(pose=pose, color=color, intensity=light.intensity * scale)
+
+
+def _extras(scene: SceneSpec, rng: np.random.Generator, draws: Draws) -> Mapping[str, _Extra]:
+    """By path, what "appearance" adds to each look.
+
+    Every look takes the same five numbers, whatever it uses of them, so that giving one prim a texture to draw leaves
+    the textures of the others alone.
+    """
+    lit = {x.path for x in scene.lights}
+    found: dict[str, _Extra] = {}
+    for look in scene.looks:
+        share = rng.random(5)
+        texture, yaw, tint = None, 0.0, (0.0, 0.0, 0.0)
+        if look.textures and (look.path in lit or look.path in scene.materials):
+            texture = list(look.textures)[int(share[0] * len(look.textures))]
+            draws[f"{look.path}.texture"] = texture
+        if look.path in lit and look.yaw.low != look.yaw.high:
+            yaw = float(look.yaw.low + share[1] * (look.yaw.high - look.yaw.low))
+            draws[f"{look.path}.yaw"] = yaw
+        elif look.path in lit:
+            yaw = look.yaw.low
+        if look.path in lit and look.color_jitter > 0:
+            r, g, b = (float(x) for x in (2.0 * share[2:] - 1.0) * look.color_jitter)
+            tint = (r, g, b)
+            draws.update({f"{look.path}.color.{c}": v for c, v in zip("rgb", tint, strict=True)})
+        found[look.path] = _Extra(texture=texture, yaw=yaw, tint=tint)
+    return found
+
+
+def _dressed(light: LightSample, extra: _Extra) -> LightSample:
+    """A light turned about the world's z where it stands, tinted (no channel below 0), and with its texture."""
+    if extra == _Extra():
+        return light
+    turn = quat_from_axis_angle([0.0, 0.0, 1.0], extra.yaw)
+    r, g, b = (max(0.0, c + t) for c, t in zip(light.color, extra.tint, strict=True))
+    pose = Pose.of(light.pose.position, quat_mul(turn, light.pose.orientation)) if extra.yaw else light.pose
+    return replace(light, pose=pose, color=(r, g, b), texture=extra.texture)
 
 
 def _camera(name: str, pose: Pose, look: LookRange | None, rng: np.random.Generator, draws: Draws) -> Pose:

@@ -210,7 +210,7 @@ class Shapes:
         self, prim: Usd.Prim, raw: mesh.RawMesh, vertices: Array, chosen: Bools, look: looks.Look | None
     ) -> Mesh:
         uv = None
-        if look is not None and look.material.texture is not None:
+        if look is not None and (look.material.texture is not None or look.drawn):
             coordinates = mesh.texcoords(prim, raw, look.primvar)
             if coordinates is None:
                 self._notes.add(

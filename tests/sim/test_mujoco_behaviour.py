@@ -9,11 +9,12 @@ import mujoco
 import numpy as np
 import pytest
 import small_scene
+from PIL import Image
 
 from synthgen.core.errors import MachineError, SimulatorError, SynthgenError
 from synthgen.core.pose import Pose, quat_from_axis_angle
 from synthgen.core.sample import BodySample, LightSample, SceneSample
-from synthgen.core.scene import SceneSpec
+from synthgen.core.scene import LookRange, SceneSpec
 from synthgen.core.simulator import RenderRequest, SimState
 from synthgen.embodiments import registry
 from synthgen.embodiments.assets import AssetStore
@@ -263,6 +264,27 @@ def test_sampled_colours_are_drawn(drawing: MujocoSimulator) -> None:
     after = shot(drawing, painted)
     assert after[cube].mean(0).argmax() == 0 and after[block].mean(0).argmax() == 0
     np.testing.assert_array_equal(shot(drawing, plain), before)
+
+
+def test_sampled_textures_are_drawn(tmp_path: Path) -> None:
+    """A texture on a block that has none as authored; without a draw the block is as it was."""
+    images = {name: tmp_path / f"{name}.png" for name in ("red", "blue")}
+    for name, rgb in (("red", (200, 10, 10)), ("blue", (10, 10, 200))):
+        Image.new("RGB", (8, 8), rgb).save(images[name])
+    scene = small_scene.scene()
+    white = replace(scene.materials["/World/paint"], color=(1.0, 1.0, 1.0))
+    looks = (LookRange(path="/World/paint", textures=images),)
+    scene = replace(scene, looks=looks, materials={"/World/paint": white})
+    sim = loaded(scene, rendering=True)
+    plain = small_scene.sample(scene)
+    block, before = region(sim, plain, "/World/block"), shot(sim, plain)
+    assert np.ptp(before[block].mean(0)) < 25
+    for name, channel in (("red", 0), ("blue", 2), ("red", 0)):
+        seen = shot(sim, replace(plain, material_textures={"/World/paint": name}))
+        assert seen[block].mean(0).argmax() == channel and np.ptp(seen[block].mean(0)) > 60
+        np.testing.assert_array_equal(seen[~block], before[~block])
+    np.testing.assert_array_equal(shot(sim, plain), before)
+    sim.close()
 
 
 def test_sampled_lights_and_cameras_are_used(drawing: MujocoSimulator) -> None:

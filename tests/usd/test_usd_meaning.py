@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pxr import Gf, UsdGeom, UsdLux
+from pxr import Gf, Sdf, UsdGeom, UsdLux
 from usd_stages import BOX_FACES, BOX_POINTS, Author
 
 from synthgen.usd import load_scene, mesh
@@ -152,6 +152,46 @@ def test_randomization(author: Author) -> None:
     assert light.position_jitter == pytest.approx(0.1)
     assert (view.position_jitter, view.color_jitter, view.temperature) == (pytest.approx(0.02), 0.0, None)
     assert (paint.color_jitter, paint.direction_jitter) == (pytest.approx(0.2), 0.0)
+
+
+def test_textures_to_draw(author: Author) -> None:
+    """Of materials and domes; a material that draws its texture keeps the mesh's coordinates; the digest sees them."""
+    images = [author.path.parent / f"{n}.png" for n in "ab"]
+    for image in images:
+        image.write_bytes(b"not read here")
+    names = Sdf.AssetPathArray([Sdf.AssetPath(f"./{x.name}") for x in images])
+    prim = author.mesh("/World/m", [(0, 0, 0), (1, 0, 0), (1, 1, 0)], [(0, 1, 2)], collide=False)
+    coordinates = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
+    UsdGeom.PrimvarsAPI(prim).CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, "vertex").Set(coordinates)
+    material = author.preview("/World/paint")
+    author.bind(prim, material)
+    author.apply(material.GetPrim(), "SynthgenRandomizeAPI")
+    textures = material.GetPrim().CreateAttribute("synthgen:randomize:textures", Sdf.ValueTypeNames.AssetArray)
+    textures.Set(names)
+    dome = UsdLux.DomeLight.Define(author.stage, "/World/sky")
+    author.apply(dome.GetPrim(), "SynthgenRandomizeAPI", yaw=(-90.0, 90.0), colorJitter=0.1)
+    dome.GetPrim().CreateAttribute("synthgen:randomize:textures", Sdf.ValueTypeNames.AssetArray).Set(names[:1])
+    scene = load_scene(author.save())
+    paint, sky = scene.looks
+    assert paint.textures == {"./a.png": images[0], "./b.png": images[1]} and sky.textures == {"./a.png": images[0]}
+    assert (sky.yaw.low, sky.yaw.high) == (pytest.approx(-math.pi / 2), pytest.approx(math.pi / 2))
+    assert sky.color_jitter == pytest.approx(0.1)
+    assert scene.static_geoms[0].mesh.texcoords is not None
+    images[1].write_bytes(b"another")
+    assert load_scene(author.path).digest != scene.digest
+    images[1].unlink()
+    again = load_scene(author.path)
+    assert [(w.code, w.path) for w in again.warnings] == [("missing-texture", "/World/paint")]
+    assert "./b.png" in again.warnings[0].message
+
+
+def test_textures_on_a_light_that_is_no_dome_are_said_to_do_nothing(author: Author) -> None:
+    lamp = UsdLux.SphereLight.Define(author.stage, "/World/lamp").GetPrim()
+    author.apply(lamp, "SynthgenRandomizeAPI")
+    names = Sdf.AssetPathArray([Sdf.AssetPath("./a.png")])
+    lamp.CreateAttribute("synthgen:randomize:textures", Sdf.ValueTypeNames.AssetArray).Set(names)
+    scene = load_scene(author.save())
+    assert [w.code for w in scene.warnings] == ["randomize-nothing"] and not scene.looks[0].textures
 
 
 def test_a_drawer_is_a_receptacle_that_stays_on_its_joint(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -15,11 +16,12 @@ from pxr import UsdLux
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from synthgen.core.errors import EpisodeFailure
+from synthgen.core.errors import EpisodeFailure, SceneError
 from synthgen.core.pose import Pose, quat_rotate
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import Geom, LookRange, ObjectProp, Range, SceneSpec, SpawnRegion
 from synthgen.core.spec import EpisodeSpec
+from synthgen.episode.sample_json import sample_to_json
 from synthgen.usd import layout, load_scene, sample_scene
 from synthgen.usd.footprint import Footprint, gap
 
@@ -257,6 +259,83 @@ def test_streams_are_independent() -> None:
         slim = sample_scene(fewer, spec(i))
         assert plain(slim)["lights"] == plain(base)["lights"]
         assert [slim.bodies[p].mass for p in slim.bodies] == [base.bodies[p].mass for p in base.bodies]
+
+
+def test_samples_are_those_of_the_first_data_sets() -> None:
+    """What is drawn today from a scene without newer ranges equals what was recorded before there were any."""
+    recorded = json.loads((Path(__file__).parent / "recorded_sample.json").read_text())
+    now = sample_to_json(SAMPLES[0])
+    assert now.keys() == recorded.keys() and list(now["draws"]) == list(recorded["draws"])
+    for name, value in recorded["draws"].items():
+        assert now["draws"][name] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value)
+    same(now, recorded)
+
+
+def same(a, b) -> None:
+    if isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for key in b:
+            same(a[key], b[key])
+    else:
+        assert a == (pytest.approx(b, rel=1e-9, abs=1e-9) if not isinstance(b, str) and b is not None else b)
+
+
+def ranged(**changes) -> SceneSpec:
+    """The tabletop with more to draw, by path."""
+    looks = {x.path: x for x in TABLETOP.looks}
+    for path, change in changes.items():
+        looks[path] = replace(looks[path], **change)
+    return replace(TABLETOP, looks=tuple(looks.values()))
+
+
+WOOD, PAINT = "/World/Table/Looks/Wood", "/World/Room/Looks/Paint"
+IMAGES = {f"./{n}.png": Path(f"/{n}.png") for n in "abc"}
+
+
+def test_textures_yaw_and_tint_are_drawn_and_leave_every_other_number_alone() -> None:
+    dome = next(x for x in TABLETOP.lights if x.kind == "dome")
+    turn = {"textures": {"./sky.hdr": Path("/sky.hdr")}, "yaw": Range(low=0.5, high=2.0), "color_jitter": 0.1}
+    scene = ranged(**{WOOD: {"textures": IMAGES}, dome.path: turn})
+    seen = Counter[str]()
+    for i in range(60):
+        base, drawn = SAMPLES[i], sample_scene(scene, spec(i))
+        light, before = drawn.lights[dome.path], base.lights[dome.path]
+        seen[drawn.material_textures[WOOD]] += 1
+        assert drawn.draws[f"{WOOD}.texture"] == drawn.material_textures[WOOD]
+        assert light.texture == drawn.draws[f"{dome.path}.texture"] == "./sky.hdr"
+        yaw = float(drawn.draws[f"{dome.path}.yaw"])
+        assert 0.5 <= yaw <= 2.0
+        np.testing.assert_allclose(
+            quat_rotate(light.pose.orientation, [1.0, 0.0, 0.0]),
+            Rotation.from_euler("z", yaw).apply(quat_rotate(before.pose.orientation, [1.0, 0.0, 0.0])),
+            atol=1e-9,
+        )
+        tint = [float(drawn.draws[f"{dome.path}.color.{c}"]) for c in "rgb"]
+        assert max(map(abs, tint)) <= 0.1
+        np.testing.assert_allclose(light.color, np.maximum(np.add(before.color, tint), 0.0))
+        restored = replace(
+            drawn,
+            lights={**drawn.lights, dome.path: before},
+            material_textures={},
+            draws={k: v for k, v in drawn.draws.items() if k in base.draws},
+        )
+        assert plain(restored) == plain(base)
+    assert set(seen) == set(IMAGES) and min(seen.values()) > 8
+
+
+def test_a_prims_textures_do_not_depend_on_what_others_draw() -> None:
+    alone = ranged(**{WOOD: {"textures": IMAGES}})
+    both = ranged(**{WOOD: {"textures": IMAGES}, PAINT: {"textures": IMAGES}})
+    for i in range(20):
+        one, two = (sample_scene(s, spec(i)).material_textures for s in (alone, both))
+        assert one[WOOD] == two[WOOD] and set(two) == {WOOD, PAINT}
+
+
+def test_a_texture_that_the_scene_does_not_have_is_named() -> None:
+    scene = ranged(**{WOOD: {"textures": IMAGES}})
+    assert scene.texture(WOOD, "./b.png") == Path("/b.png")
+    with pytest.raises(SceneError, match=r"Wood has no texture './z\.png' to draw"):
+        scene.texture(WOOD, "./z.png")
 
 
 def with_prop(scene: SceneSpec, name: str, **changes) -> SceneSpec:

@@ -8,6 +8,7 @@ brightness below; other lights, and samples that change an intensity, scale from
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -55,11 +56,23 @@ def add_visual(builder: SceneBuilder, body: mujoco.MjsBody, geom: Geom) -> None:
     else:
         arguments["rgba"] = display_rgba(material.color, material.opacity)
         arguments["material"] = _material(builder.spec, material)
+        for look in builder.scene.looks:
+            if look.path == material.path:
+                for name, file in look.textures.items():
+                    _material(builder.spec, replace(material, path=variant(material.path, name), texture=file))
     if geom.kind == "mesh":
         if geom.mesh is None:
             raise SceneError(f"{geom.path}: a visible mesh without vertices")
         arguments["meshname"] = builder.mesh(geom.mesh, collision=False)
     body.add_geom(name=local_name(geom.path), **arguments)
+
+
+def variant(material: str, texture: str) -> str:
+    """Name of a material that wears one of the textures its episodes draw. A sample chooses by changing materials.
+
+    MuJoCo's renderer keeps a copy of which texture a material has, but reads anew which material a geom has.
+    """
+    return f"{material}#{texture}"
 
 
 def _material(spec: mujoco.MjSpec, material: Material) -> str:

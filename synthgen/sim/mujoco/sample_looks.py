@@ -8,7 +8,14 @@ import numpy as np
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import Geom, SceneSpec
 from synthgen.sim.mujoco.dynamics import subtree
-from synthgen.sim.mujoco.looks import display_rgba, headlight, light_brightness, light_direction, light_position
+from synthgen.sim.mujoco.looks import (
+    display_rgba,
+    headlight,
+    light_brightness,
+    light_direction,
+    light_position,
+    variant,
+)
 from synthgen.sim.mujoco.robot import HIDDEN_GROUP
 
 NEVER_DRAWN = HIDDEN_GROUP + 1
@@ -17,7 +24,7 @@ NEVER_DRAWN = HIDDEN_GROUP + 1
 class SampleLooks:
     """Writes samples into one visual model, always starting from the values it was compiled with."""
 
-    _ARRAYS = ("geom_rgba", "geom_group", "light_pos", "light_dir", "light_diffuse", "light_specular")
+    _ARRAYS = ("geom_rgba", "geom_matid", "geom_group", "light_pos", "light_dir", "light_diffuse", "light_specular")
     _CAMERA_ARRAYS = ("cam_pos", "cam_quat")
 
     def __init__(self, model: mujoco.MjModel, scene: SceneSpec) -> None:
@@ -40,12 +47,15 @@ class SampleLooks:
                     self._by_material.setdefault(geom.material, []).append(entry)
 
     def apply(self, model: mujoco.MjModel, sample: SceneSample) -> None:
-        """Material colours, then body colours over them; lights; camera poses; absent bodies hidden."""
+        """Material colours and textures, then body colours over them; lights; camera poses; absent bodies hidden."""
         for name, values in self._compiled.items():
             getattr(model, name)[:] = values
         for material, color in sample.material_colors.items():
             for i, geom in self._by_material.get(material, ()):
                 model.geom_rgba[i] = display_rgba(color, self._opacity(geom))
+        for material, texture in sample.material_textures.items():
+            for i, _ in self._by_material.get(material, ()):
+                model.geom_matid[i] = model.material(variant(material, texture)).id
         for path, body in sample.bodies.items():
             if body.color is not None:
                 for i, geom in self._by_body.get(path, ()):
