@@ -168,7 +168,10 @@ class Joint:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Light:
-    """A light. Shines along the local -z; color is linear RGB, intensity as authored (USD units)."""
+    """A light. Shines along the local -z; color is linear RGB, intensity as authored (USD units).
+
+    ``texture``: image that a dome light shines through, for engines that can.
+    """
 
     path: str
     kind: LightKind
@@ -176,6 +179,7 @@ class Light:
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
     intensity: float = 1.0
     exposure: float = 0.0
+    texture: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -69,7 +69,7 @@ CODES: Mapping[str, Code] = {
     "texture-without-coordinates": Code(WARNING, "a textured material on a mesh without texture coordinates"),
     "texture-channel-ignored": Code(WARNING, "textures other than the base colour's are not kept"),
     "light-unsupported": Code(WARNING, "a kind of light that does not shine"),
-    "light-texture-ignored": Code(WARNING, "a dome's or rect light's texture is not kept"),
+    "light-texture-ignored": Code(WARNING, "a dome's or rect light's texture, which only Isaac Sim shows"),
     "no-light": Code(WARNING, "the stage has no light; a plain one is used"),
     "camera-orthographic": Code(WARNING, "an orthographic camera is drawn in perspective"),
     "camera-offset": Code(WARNING, "aperture offsets are not kept"),

@@ -6,7 +6,7 @@ import numpy as np
 from pxr import Usd, UsdGeom, UsdLux
 
 from synthgen.core.scene import Camera, Light, LightKind
-from synthgen.usd import blackbody, schemas
+from synthgen.usd import blackbody, hulls, schemas, stage
 from synthgen.usd.problems import Notes
 from synthgen.usd.space import Placement, Space, tidy
 
@@ -43,10 +43,14 @@ def light(prim: Usd.Prim, space: Space, notes: Notes) -> Light | None:
         and cone < 90
     ):
         kind = "spot"
-    texture = prim.GetAttribute("inputs:texture:file")
-    if texture and texture.HasAuthoredValue():
+    authored = prim.GetAttribute("inputs:texture:file")
+    texture = authored.Get(time) if authored and authored.HasAuthoredValue() else None
+    if texture is not None:
         notes.add(
-            "light-texture-ignored", path, "its texture is not kept; it shines in one colour", "author inputs:color too"
+            "light-texture-ignored",
+            path,
+            "only Isaac Sim shows its texture; elsewhere it shines in one colour",
+            "author inputs:color too",
         )
     color = np.array(api.GetColorAttr().Get(time), float)
     if api.GetEnableColorTemperatureAttr().Get(time):
@@ -58,6 +62,7 @@ def light(prim: Usd.Prim, space: Space, notes: Notes) -> Light | None:
         color=(float(color[0]), float(color[1]), float(color[2])),
         intensity=float(api.GetIntensityAttr().Get(time)),
         exposure=float(api.GetExposureAttr().Get(time)),
+        texture=stage.unpacked(texture.resolvedPath, hulls.cache_root()) if texture and texture.resolvedPath else None,
     )
 
 

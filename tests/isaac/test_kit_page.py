@@ -11,13 +11,14 @@ import inspect
 import re
 import sys
 import zipfile
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("isaaclab", reason="runs in .venv-isaac: make test-isaac")
 
+from synthgen.core.scene import LookRange
 from synthgen.embodiments import registry
 from synthgen.embodiments.assets import AssetStore
 from synthgen.sim.isaac import engines, kit, lab, pictures, robot_usd, scene_usd
@@ -58,10 +59,18 @@ def test_there_are_imports_to_check():
     assert ("isaaclab_physx.physics", "PhysxCfg") in set(imports(PAGE))
 
 
+def of_kit(module: str) -> bool:
+    """Modules that come with Kit's extensions, which are not on PyPI: only their use in Isaac Lab can be looked at."""
+    return module.startswith(("omni", "carb"))
+
+
 @quiet
 @pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
 def test_every_imported_name_exists(path):
     for module, name in imports(path):
+        if of_kit(module):
+            assert (module, name) in set(imports(_labs_events())), f"Isaac Lab itself does not import {module}"
+            continue
         assert _named(module, name) is not None, f"{path.name}: {module} has no {name}"
 
 
@@ -69,7 +78,7 @@ def test_every_imported_name_exists(path):
 @pytest.mark.parametrize("path", OURS, ids=lambda p: p.stem)
 def test_every_keyword_is_accepted(path):
     tree = ast.parse(path.read_text())
-    known = {n: _named(m, n) for m, n in imports(path) if n}
+    known = {n: _named(m, n) for m, n in imports(path) if n and not of_kit(m)}
     modules = {"sim_utils": importlib.import_module("isaaclab.sim")}
     checked = 0
     for node in ast.walk(tree):
@@ -98,6 +107,45 @@ def _target(func, known, modules):
         inner = _target(func.value, known, modules)
         return getattr(inner, func.attr, None) if inner is not None else None
     return None
+
+
+def _labs_events() -> Path:
+    """Isaac Lab's own randomization by omni.replicator, the model for ours."""
+    return Path(importlib.util.find_spec("isaaclab_physx").submodule_search_locations[0], "envs", "mdp", "events.py")
+
+
+def replicator_calls(path: Path) -> list[tuple[str, int, frozenset[str], str | None]]:
+    """(dotted name after ``rep.``, positional arguments, keywords, attribute written) of every Replicator call."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or not (name := ast.unparse(node.func)).startswith("rep.functional."):
+            continue
+        second = node.args[1] if len(node.args) > 1 else None
+        written = second.value if isinstance(second, ast.Constant) else None
+        found.append((name, len(node.args), frozenset(str(k.arg) for k in node.keywords), written))
+    return found
+
+
+def test_replicator_is_called_as_isaac_lab_calls_it():
+    """omni.replicator.core cannot be had here: same functions, same positional arguments, no other keywords."""
+    from isaaclab.assets.visual_material.visual_material import _PBR_CHANNELS
+
+    ours, labs = replicator_calls(PAGE), replicator_calls(_labs_events())
+    assert {name for name, *_ in ours} == {"rep.functional.create_batch.material", "rep.functional.modify.attribute"}
+    for name, count, keywords, _ in ours:
+        likewise = [k for n, c, k, _ in labs if n == name and c == count]
+        assert any(keywords <= k for k in likewise), f"Isaac Lab does not call {name} like this"
+    inputs = {attribute for attribute, _ in _PBR_CHANNELS.values()} | {"diffuse_tint"}
+    inputs |= {written for *_, written in labs if written}
+    assert {w for *_, w in ours if w} == {"diffuse_texture", "diffuse_tint", "diffuse_color_constant"} <= inputs
+    source = inspect.getsource(importlib.import_module("isaaclab.assets.visual_material.visual_material"))
+    assert '"diffuse_tint"' in source, "Isaac Lab no longer tints OmniPBR's texture by that input"
+
+
+def test_kits_material_and_extension_are_asked_for_as_isaac_lab_does():
+    labs = _labs_events().read_text()
+    for text in ("${kit}/mdl/core/Base/OmniPBR.mdl", "omni.replicator.core"):
+        assert f'"{text}"' in labs and f'"{text}"' in PAGE.read_text()
 
 
 @quiet
@@ -132,20 +180,11 @@ def _app_settings() -> set[str]:
     raise AssertionError("DEFAULT_LAUNCHER_CONFIG is gone")
 
 
-def test_two_workers_never_share_a_portable_root(monkeypatch, tmp_path):
-    monkeypatch.delenv("SYNTHGEN_KIT_ROOT", raising=False)
-    first, second = (kit.launch_args()["kit_args"].split()[1] for _ in range(2))
-    assert first != second
-    assert f"--portable-root {tmp_path}" in kit.launch_args(portable_root=tmp_path)["kit_args"]
-
-
-@quiet
-def test_the_whole_configuration_is_one_that_isaac_lab_would_launch_with_kit():
-    from isaaclab.app.sim_launcher import validate_launch
-
-    engine, franka, scene = engines.ENGINES["isaacsim"], registry.load("franka"), load_scene(KITCHEN)
+def configured(engine, scene):
+    """What is launched: configuration and launcher's arguments."""
+    franka = registry.load("franka")
     model = robot_usd.robot_model(franka, AssetStore().root)
-    config, arguments = lab.configuration(
+    return lab.configuration(
         engine,
         scene=scene,
         ready=scene_usd.prepare(scene),
@@ -158,6 +197,34 @@ def test_the_whole_configuration_is_one_that_isaac_lab_would_launch_with_kit():
         device="cuda:0",
         views=pictures.USUAL,
     )
+
+
+def test_two_workers_never_share_a_portable_root(monkeypatch, tmp_path):
+    monkeypatch.delenv("SYNTHGEN_KIT_ROOT", raising=False)
+    first, second = (kit.launch_args()["kit_args"].split()[1] for _ in range(2))
+    assert first != second
+    assert f"--portable-root {tmp_path}" in kit.launch_args(portable_root=tmp_path)["kit_args"]
+
+
+@quiet
+@pytest.mark.parametrize("draws", [False, True])
+def test_only_scenes_that_draw_textures_give_up_replicated_physics(draws):
+    """Isaac Lab's Replicator terms refuse replicated physics, and Newton and OvPhysX break without it."""
+    scene = load_scene(KITCHEN)
+    if draws:
+        looks = (LookRange(path=next(iter(scene.materials)), textures={"./a.png": Path("/a.png")}),)
+        scene = replace(scene, looks=looks)
+    source = _labs_events().read_text()
+    assert source.count("if env.cfg.scene.replicate_physics:") == 2, "look again what Isaac Lab asks for"
+    kinds = {"isaacsim": not draws, "ovphysx": True, "newton": True}
+    assert {n: configured(engines.ENGINES[n], scene)[0].scene.replicate_physics for n in kinds} == kinds
+
+
+@quiet
+def test_the_whole_configuration_is_one_that_isaac_lab_would_launch_with_kit():
+    from isaaclab.app.sim_launcher import validate_launch
+
+    config, arguments = configured(engines.ENGINES["isaacsim"], load_scene(KITCHEN))
     scan, sources = validate_launch(config, arguments)
     assert sources and scan.has_kit_physics and scan.has_kit_camera
     assert not scan.has_ovphysx_physics and not scan.has_ovrtx

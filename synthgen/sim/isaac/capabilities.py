@@ -54,9 +54,10 @@ def capabilities() -> tuple[Capability, ...]:
         _row("stages in other units or Y up", "y n n n"),
         _row("rgb, depth, segmentation", "y y y ?"),
         _row("object and material colour", "y p p ?", "Newton-Warp does not tint textured surfaces"),
+        _row("textures drawn anew", "y n n ?", "Newton-Warp keeps the authored ones; Isaac Sim by omni.replicator"),
         _row("lights of the stage", "y n n ?", "Newton-Warp has one directional light of its own"),
+        _row("textures of dome lights", "n n n ?", "MuJoCo's ambient light has no direction"),
         _row("camera poses", "y y y ?"),
-        _row("textures and materials drawn anew", "n n n n", "not drawn by synthgen yet"),
         _row("ray-traced pictures", "n n n ?", "RT cores"),
     )
 

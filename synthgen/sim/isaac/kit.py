@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthgen.core.pose import Pose
-from synthgen.core.sample import SceneSample
+from synthgen.core.sample import LightSample, SceneSample
 from synthgen.core.scene import Light, SceneSpec
+from synthgen.sim.isaac import textures
 from synthgen.sim.isaac.engines import PHYSX
 from synthgen.sim.isaac.links import prim_name
 
@@ -66,8 +71,11 @@ def add_lights(config: Any, scene: SceneSpec) -> None:
     from synthgen.sim.isaac.lab import xyzw
 
     for i, light in enumerate(x for x in scene.lights if x.kind in GLOBAL_LIGHTS):
-        kind = sim_utils.DomeLightCfg if light.kind == "dome" else sim_utils.DistantLightCfg
-        spawn = kind(color=light.color, intensity=light.intensity, exposure=light.exposure)
+        look = {"color": light.color, "intensity": light.intensity, "exposure": light.exposure}
+        if light.kind == "dome":
+            spawn = sim_utils.DomeLightCfg(texture_file=None if light.texture is None else str(light.texture), **look)
+        else:
+            spawn = sim_utils.DistantLightCfg(**look)
         position, turn = (tuple(float(v) for v in x) for x in (light.pose.position, xyzw(light.pose.orientation)))
         state = AssetBaseCfg.InitialStateCfg(pos=position, rot=turn)
         setattr(config, f"light{i}", AssetBaseCfg(prim_path=_global_path(light), spawn=spawn, init_state=state))
@@ -77,36 +85,121 @@ def _global_path(light: Light) -> str:
     return f"{LIGHTS}_{prim_name(light.path.lstrip('/'))}"
 
 
-def apply_lights(stage: Any, scene: SceneSpec, sample: SceneSample, *, prefix: str, num_envs: int) -> None:
-    """Write a sample's light colours, intensities and poses as USD attributes.
+def replicator() -> Any:
+    """omni.replicator, which Kit loads on demand."""
+    import isaaclab.sim as sim_utils
 
-    ``prefix``: path of the user's default prim, which became ``Scene`` under every environment.
+    sim_utils.enable_extension("omni.replicator.core")
+    import omni.replicator.core as rep
+
+    return rep
+
+
+def omni_pbr() -> str:
+    """Where Kit keeps its MDL material; by its short name alone it may not be found."""
+    import carb.tokens
+
+    return carb.tokens.get_tokens_interface().resolve("${kit}/mdl/core/Base/OmniPBR.mdl")
+
+
+def wardrobe(stage: Any, scene: SceneSpec, *, prefix: str, num_envs: int) -> Callable[[SceneSample], None] | None:
+    """What shows a sample's drawn textures, or None for a scene that draws none. Call it before physics starts."""
+    if not textures.drawn(scene):
+        return None
+    rep = replicator()
+    made = make_materials(rep, omni_pbr(), stage, scene, prefix=prefix, num_envs=num_envs)
+    return partial(apply_textures, rep, made, scene)
+
+
+def make_materials(
+    rep: Any, mdl: str, stage: Any, scene: SceneSpec, *, prefix: str, num_envs: int
+) -> list[tuple[str, Sequence[Any]]]:
+    """An OmniPBR material for everything whose texture is drawn, in every environment: (material, prims made).
+
+    ``rep``: ``replicator()``; ``mdl``: ``omni_pbr()``.
     """
+    made: list[tuple[str, Sequence[Any]]] = []
+    for group in textures.wearers(scene):
+        paths = [_in_env(env, p, prefix) for env in range(num_envs) for p in group.prims]
+        prims = [stage.GetPrimAtPath(p) for p in paths]
+        batch = rep.functional.create_batch.material(
+            mdl=mdl, bind_prims=prims, count=len(prims), project_uvw=group.projected
+        )
+        made.append((group.material, batch))
+    return made
+
+
+def apply_textures(rep: Any, made: list[tuple[str, Sequence[Any]]], scene: SceneSpec, sample: SceneSample) -> None:
+    """Let the materials of ``make_materials`` show what a sample drew, or what is authored where it drew nothing."""
+    for material, batch in made:
+        file, color = textures.worn(scene, sample, material)
+        colors = np.tile(np.asarray(color, float), (len(batch), 1))
+        rep.functional.modify.attribute(batch, "diffuse_texture", np.array([str(file or "")] * len(batch)))
+        # OmniPBR multiplies a texture with one of these and shows the other where there is none.
+        rep.functional.modify.attribute(batch, "diffuse_tint", colors)
+        rep.functional.modify.attribute(batch, "diffuse_color_constant", colors)
+
+
+def _in_env(env: int, path: str, prefix: str) -> str:
+    return f"/World/envs/env_{env}/Scene{path.removeprefix(prefix)}"
+
+
+def apply_lights(stage: Any, scene: SceneSpec, sample: SceneSample, *, prefix: str, num_envs: int) -> None:
+    """Write a sample's light colours, intensities, poses and dome textures as USD attributes.
+
+    Colour temperatures come as colours: every engine shows the same one. ``prefix``: path of the user's default prim,
+    which became ``Scene`` under every environment. A light that a movable body carries stays where it is on that body.
+    """
+    from pxr import UsdGeom, UsdLux
+
     for light in scene.lights:
         drawn = sample.lights.get(light.path)
         if drawn is None:
             continue
         if light.kind in GLOBAL_LIGHTS:
-            _write_light(stage, _global_path(light), drawn.color, drawn.intensity, drawn.pose)
+            prim = stage.GetPrimAtPath(_global_path(light))
+            _write_light(prim, drawn)
+            _turn(UsdGeom.Xformable(prim), drawn.pose)
+            if light.kind == "dome":
+                file = light.texture if drawn.texture is None else scene.texture(light.path, drawn.texture)
+                UsdLux.DomeLight(prim).CreateTextureFileAttr().Set(str(file or ""))
             continue
-        below = light.path.removeprefix(prefix)
+        carried = any(light.path.startswith(f"{body}/") for body in scene.bodies)
         for env in range(num_envs):
-            # The pose stays: it is relative to whatever carries the light in the user's stage.
-            _write_light(stage, f"/World/envs/env_{env}/Scene{below}", drawn.color, drawn.intensity, None)
+            prim = stage.GetPrimAtPath(_in_env(env, light.path, prefix))
+            _write_light(prim, drawn)
+            if not carried:
+                _move(UsdGeom.Xformable(prim), drawn.pose @ light.pose.inverse(), root=_in_env(env, prefix, prefix))
 
 
-def _write_light(stage: Any, path: str, color: tuple[float, float, float], intensity: float, pose: Pose | None) -> None:
-    from pxr import Gf, UsdGeom, UsdLux
+def _write_light(prim: Any, drawn: LightSample) -> None:
+    from pxr import Gf, UsdLux
 
-    prim = stage.GetPrimAtPath(path)
-    if not prim:
-        return
-    light = UsdLux.LightAPI(prim)
-    light.CreateColorAttr().Set(Gf.Vec3f(*color))
-    light.CreateIntensityAttr().Set(float(intensity))
-    light.CreateEnableColorTemperatureAttr().Set(False)
-    if pose is not None:
-        ops = {op.GetOpName(): op for op in UsdGeom.Xformable(prim).GetOrderedXformOps()}
-        if "xformOp:orient" in ops:
-            value = Gf.Quatd if ops["xformOp:orient"].GetPrecision() == UsdGeom.XformOp.PrecisionDouble else Gf.Quatf
-            ops["xformOp:orient"].Set(value(*(float(v) for v in pose.orientation)))
+    api = UsdLux.LightAPI(prim)
+    api.CreateColorAttr().Set(Gf.Vec3f(*drawn.color))
+    api.CreateIntensityAttr().Set(float(drawn.intensity))
+    api.CreateEnableColorTemperatureAttr().Set(False)
+
+
+def _turn(light: Any, pose: Pose) -> None:
+    """Give a light that shines everywhere its direction."""
+    from pxr import Gf, UsdGeom
+
+    ops = {op.GetOpName(): op for op in light.GetOrderedXformOps()}
+    op = ops.get("xformOp:orient") or light.AddOrientOp()
+    value = Gf.Quatd if op.GetPrecision() == UsdGeom.XformOp.PrecisionDouble else Gf.Quatf
+    op.Set(value(*(float(v) for v in pose.orientation)))
+
+
+def _move(light: Any, change: Pose, *, root: str) -> None:
+    """Move a light by ``change``, in the frame of the scene at ``root``, from where it was authored."""
+    from pxr import Gf, UsdGeom
+
+    prim, key = light.GetPrim(), "synthgenAuthored"
+    if prim.GetCustomDataByKey(key) is None:
+        prim.SetCustomDataByKey(key, light.GetLocalTransformation())
+    cache = UsdGeom.XformCache()
+    scene = cache.GetLocalToWorldTransform(prim.GetStage().GetPrimAtPath(root))
+    above = cache.GetParentToWorldTransform(prim) * scene.GetInverse()
+    moved = Gf.Matrix4d(change.matrix().T.tolist())  # USD multiplies rows
+    light.MakeMatrixXform().Set(prim.GetCustomDataByKey(key) * above * moved * above.GetInverse())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 from synthgen.core.embodiment import Embodiment
 from synthgen.core.errors import SimulatorError
 from synthgen.core.pose import Array, Pose
+from synthgen.core.sample import SceneSample
 from synthgen.core.scene import Camera, SceneSpec
-from synthgen.sim.isaac import defects
+from synthgen.sim.isaac import defects, textures
 from synthgen.sim.isaac.engines import Engine, physics_cfg, renderer_cfg
 from synthgen.sim.isaac.links import Links
 from synthgen.sim.isaac.scene_usd import ReadyScene
@@ -46,6 +47,7 @@ class Handles:
         joint_ids: (J,) index in the robot's joints of each of ``Embodiment.joints``.
         bodies: free body path -> ``RigidObject``. mechanisms: root body path -> ``Articulation``.
         cameras: name -> ``Camera``. materials: body or material path -> ``VisualMaterial``.
+        wardrobe: shows a sample's drawn textures (Kit), or None.
         origins: (E, 3) of the environments in the simulation's world, metres.
         stack: ends the launch when closed.
     """
@@ -58,6 +60,7 @@ class Handles:
     mechanisms: Mapping[str, Any]
     cameras: Mapping[str, Any]
     materials: Mapping[str, Any]
+    wardrobe: Callable[[SceneSample], None] | None
     origins: Array
     stack: contextlib.ExitStack
 
@@ -115,9 +118,14 @@ def build(
         sim = SimulationContext(everything.sim)
         stack.callback(SimulationContext.clear_instance)
         lab = InteractiveScene(everything.scene)
+        wardrobe = None
+        if engine.kit and views is not None:
+            from synthgen.sim.isaac import kit
+
+            wardrobe = kit.wardrobe(sim.stage, scene, prefix=ready.prefix, num_envs=num_envs)
         sim.reset()
         cameras = _names(embodiment, scene) if views is not None else []
-        handles = _handles(sim, lab, embodiment, links, ready, cameras=cameras, stack=stack)
+        handles = _handles(sim, lab, embodiment, links, ready, cameras=cameras, wardrobe=wardrobe, stack=stack)
         _count(handles, num_envs, ready)
     except BaseException:
         stack.close()
@@ -183,7 +191,9 @@ def _scene_cfg(
     from isaaclab.assets import AssetBaseCfg, RigidObjectCfg, VisualMaterialCfg
     from isaaclab.scene import InteractiveSceneCfg
 
-    config = InteractiveSceneCfg(num_envs=num_envs, env_spacing=SPACING[engine.kit], replicate_physics=True)
+    # Isaac Lab lets Replicator bind materials only where every environment has prims and physics of its own.
+    own = engine.kit and views is not None and bool(textures.drawn(scene))
+    config = InteractiveSceneCfg(num_envs=num_envs, env_spacing=SPACING[engine.kit], replicate_physics=not own)
     top = "{ENV_REGEX_NS}/Scene"
     config.user = AssetBaseCfg(prim_path=top, spawn=sim_utils.UsdFileCfg(usd_path=str(ready.file)))
     config.robot = _robot_cfg(embodiment, robot_file, links, base)
@@ -313,6 +323,7 @@ def _handles(
     ready: ReadyScene,
     *,
     cameras: Sequence[str],
+    wardrobe: Callable[[SceneSample], None] | None,
     stack: contextlib.ExitStack,
 ) -> Handles:
     robot = lab["robot"]
@@ -330,6 +341,7 @@ def _handles(
         mechanisms={m.root: lab[f"mechanism{i}"] for i, m in enumerate(ready.mechanisms)},
         cameras={name: lab[f"camera{i}"] for i, name in enumerate(cameras)},
         materials={path: lab[f"material{i}"] for i, path in enumerate(materials)},
+        wardrobe=wardrobe,
         origins=lab.env_origins.cpu().numpy().astype(float),
         stack=stack,
     )

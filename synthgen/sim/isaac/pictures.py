@@ -109,7 +109,7 @@ def _rows(states: SimState, rows: np.ndarray) -> SimState:
 
 
 def apply_looks(sim: IsaacSimulator, sample: SceneSample) -> None:
-    """Colours (and with Kit: lights) of a sample, in all environments."""
+    """Colours (and with Kit: textures and lights) of a sample, in all environments."""
     import torch
 
     colors = {path: body.color for path, body in sample.bodies.items() if body.color is not None}
@@ -120,6 +120,8 @@ def apply_looks(sim: IsaacSimulator, sample: SceneSample) -> None:
         values = torch.tensor([c for _, c in chosen], dtype=torch.float32, device=sim.device)
         values = values[:, None, :].expand(len(chosen), sim.num_envs, 3).contiguous()
         type(materials[0]).write_channels(materials, {"color": values})
+    if sim.handles.wardrobe is not None:
+        sim.handles.wardrobe(sample)
     if sim.engine.kit:
         from synthgen.sim.isaac import kit
 

@@ -28,9 +28,10 @@ from synthgen.core.errors import SceneError
 from synthgen.core.pose import Array, Pose
 from synthgen.core.scene import Geom, Joint, SceneSpec
 from synthgen.embodiments.assets import cache_folder
+from synthgen.sim.isaac import textures
 from synthgen.sim.isaac.links import prim_name
 
-RECIPE = 3  # raise when what is written changes
+RECIPE = 4  # raise when what is written changes
 ROOT = "/Scene"
 SHELF_HEIGHT = 40.0  # metres above the environment's origin
 SHELF_GAP = 0.6  # metres between parked things
@@ -359,6 +360,16 @@ class _Writer:
             material = scene.materials.get(look.path)
             if material is not None and material.texture is None and look.color_jitter > 0:
                 self.looks[look.path] = look.path.removeprefix(self._prefix)
+        for group in textures.wearers(scene):
+            for path in group.prims:
+                self._bindable(path)
+
+    def _bindable(self, path: str) -> None:
+        """Another material may be bound here later; what the prim feels like must not change with it."""
+        prim = self._prim(path)
+        grip, how = UsdShade.MaterialBindingAPI(prim).ComputeBoundMaterial("physics")
+        if grip and how and how.GetName() == "material:binding":
+            UsdShade.MaterialBindingAPI.Apply(prim).Bind(grip, materialPurpose="physics")
 
     def _material(self, path: str, color: tuple[float, float, float], roughness: float) -> UsdShade.Material:
         material = UsdShade.Material.Define(self._stage, path)
