@@ -53,6 +53,28 @@ def test_merge_split_and_export(made, tmp_path):
     assert "good" in run(commands.verify, tmp_path / "gr00t")
 
 
+def test_json_everywhere(made, tmp_path):
+    both = tmp_path / "both"
+    found = json.loads(run(commands.merge, made, made, "--out", both, "--json"))
+    assert found == [{"dataset": str(both), "format": "lerobot", "episodes": 8, "frames": found[0]["frames"]}]
+    parts = json.loads(run(commands.split, both, "--episodes", "0:2", "--out", tmp_path / "parts", "--json"))
+    assert [p["episodes"] for p in parts] == [2, 6]
+    exported = json.loads(run(commands.export, made, "--format", "zarr", "--out", tmp_path / "zarr", "--json"))
+    assert (exported[0]["format"], exported[0]["episodes"]) == ("zarr", 4)
+
+
+def test_half_a_division_is_none(made, tmp_path):
+    broken = tmp_path / "set"
+    run(commands.merge, made, made, "--out", broken)
+    video = sorted(broken.glob("videos/*/*/*.mp4"))[1]  # of the second half
+    video.rename(tmp_path / "kept")
+    with pytest.raises(SynthgenError, match=video.name):
+        run(commands.split, broken, "--episodes", "0:4", "--out", tmp_path / "parts")
+    assert not (tmp_path / "parts/train").exists()
+    (tmp_path / "kept").rename(video)
+    run(commands.split, broken, "--episodes", "0:4", "--out", tmp_path / "parts")
+
+
 def test_damage_ends_with_code_3(made, tmp_path):
     run(commands.merge, made, made, "--out", tmp_path / "both")
     (tmp_path / "both/meta/stats.json").unlink()
@@ -66,6 +88,11 @@ def test_damage_ends_with_code_3(made, tmp_path):
         (commands.merge, ["{made}", "--out", "{tmp}/x"], "at least two"),
         (commands.split, ["{made}", "--out", "{tmp}/x"], "either"),
         (commands.split, ["{made}", "--fraction", "2", "--out", "{tmp}/x"], "between 0 and 1"),
+        (commands.split, ["{made}", "--fraction", "0.5", "--names", "a/b,c", "--out", "{tmp}/x"], "folder names"),
+        (commands.split, ["{made}", "--episodes", "1", "--seed", "3", "--out", "{tmp}/x"], "--seed"),
+        (commands.split, ["{made}", "--episodes", "0:4", "--out", "{tmp}/x"], "some, not all"),
+        (commands.merge, ["{made}", "{made}", "--out", "{made}/inside"], "inside the data set"),
+        (commands.merge, ["{made}", "{made}/meta", "--out", "{tmp}/x"], "not a data set"),
         (commands.split, ["{made}", "--episodes", "1:99", "--out", "{tmp}/x"], "not within"),
         (commands.export, ["{made}", "--format", "grott", "--out", "{tmp}/x"], "gr00t"),
         (commands.export, ["{made}", "--format", "gr00t", "--out", "{made}"], "exists already"),

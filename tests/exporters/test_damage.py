@@ -181,6 +181,34 @@ def test_data_sets_of_other_features_do_not_merge(formats, good, tmp_path):
     assert not (tmp_path / "merged").exists()
 
 
+def test_data_sets_of_other_cameras_or_encoders_do_not_merge(formats, good, tmp_path):
+    from synthgen.core.exporter import CameraSpec
+
+    wide = dataset_spec(cameras=(CameraSpec(name="wrist", width=64, height=64),))
+    make(formats["lerobot"], tmp_path, tmp_path / "one", wide)
+    with pytest.raises(SynthgenError, match="cameras"):
+        formats["lerobot"].merge([good, tmp_path / "one"], tmp_path / "merged")
+    shutil.copytree(good, tmp_path / "other")
+    path = tmp_path / "other/meta/synthgen.json"
+    values = json.loads(path.read_text())
+    values["info"]["observation.images.wrist"]["info"]["video.crf"] = 30
+    path.write_text(json.dumps(values))
+    with pytest.raises(SynthgenError, match=r"observation.images.wrist \(video.crf 21 against 30"):
+        formats["lerobot"].merge([good, tmp_path / "other"], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("file", [VIDEO, "meta/rows/chunk-000/file-001.parquet"])
+def test_merging_a_set_without_a_file_names_it_and_goes_on_once_mended(formats, good, tmp_path, file):
+    shutil.copytree(good, tmp_path / "set")
+    (tmp_path / "set" / file).rename(tmp_path / "kept")
+    with pytest.raises(SynthgenError, match=file):
+        formats["lerobot"].merge([good, tmp_path / "set"], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+    (tmp_path / "kept").rename(tmp_path / "set" / file)
+    assert formats["lerobot"].merge([good, tmp_path / "set"], tmp_path / "merged").episodes == 8
+
+
 def test_merge_links_videos(formats, good, tmp_path):
     formats["lerobot"].merge([good, good], tmp_path / "merged")
     source = {p.stat().st_ino for p in good.glob("videos/*/*/*.mp4")}
@@ -201,7 +229,25 @@ def test_a_full_disk_while_finalizing(formats, good, tmp_path, monkeypatch):
     assert formats["lerobot"].merge([good, good], tmp_path / "merged").episodes == 8
 
 
-def test_an_exporter_that_raises_leaves_nothing(formats, good, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["gr00t", "zarr", "robomimic"])
+def test_an_exporter_that_raises_is_named(formats, good, tmp_path, monkeypatch, name):
+    from synthgen.core.errors import ExporterError
+    from synthgen.formats import shard
+    from synthgen.formats.transfer import write_dataset
+
+    def broken(*arguments) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(shard.ShardBook, "add", broken)
+    with pytest.raises(ExporterError, match=rf"'{name}' failed writing episode 0 .*: ZeroDivisionError: a bug"):
+        write_dataset(formats[name], dataset_spec(), formats["lerobot"].read(good), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    made = write_dataset(formats[name], dataset_spec(), formats["lerobot"].read(good), tmp_path / "out")
+    assert made.episodes == 4
+
+
+def test_episodes_that_cannot_be_read_leave_nothing(formats, good, tmp_path, monkeypatch):
     from synthgen.formats.transfer import write_dataset
 
     exporter = formats["gr00t"]
