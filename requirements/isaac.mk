@@ -34,4 +34,4 @@ $(ISAAC_VENV)/.ready: requirements/isaac.lock requirements/isaacsim-sources.lock
 lock-isaac: | $(VENV)/bin/python  ## pin Isaac Lab's requirements anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --python-version 3.12 --python-platform x86_64-manylinux_2_35 --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url requirements/isaac.in pyproject.toml -o requirements/isaac.lock
+	  --no-header --no-annotate --no-emit-index-url --extra isaac requirements/isaac.in pyproject.toml -o requirements/isaac.lock
