@@ -15,7 +15,7 @@ from synthgen.core.pose import Pose, quat_from_axis_angle
 from synthgen.core.simulator import RenderRequest, SimState
 from synthgen.core.spec import EpisodeSpec
 from synthgen.embodiments import registry
-from synthgen.sim.isaac import pictures
+from synthgen.sim.isaac import lab, pictures
 from synthgen.sim.isaac.robot_usd import forward_kinematics
 from synthgen.sim.isaac.simulator import IsaacSimulator
 from synthgen.usd.load import load_scene
@@ -57,6 +57,11 @@ def test_every_environment_is_there(sim):
     assert len({tuple(o) for o in sim.handles.origins.round(3)}) == ENVS
 
 
+def test_a_simulation_that_lost_environments_is_refused(sim):
+    with pytest.raises(SimulatorError, match="4 environments were asked for"):
+        lab._count(sim.handles, ENVS + 1, sim._ready)
+
+
 def test_gains_armature_and_limits_reach_the_engine(sim):
     """Without a DriveAPI OvPhysX drops gains in silence."""
     data, ids = sim.handles.robot.data, sim.handles.joint_ids
@@ -78,25 +83,36 @@ def test_links_weigh_what_they_should(sim):
 
 
 def test_planning_model_and_simulated_robot_agree_within_a_tenth_of_a_millimetre(fresh):
-    sim, rng = fresh, np.random.default_rng(0)
-    state = sim.state()
+    assert worst_difference(fresh) < 1e-4
+
+
+@pytest.mark.parametrize("robot", ["gr1", "g1"])
+def test_so_do_those_of_the_humanoids(robot):
+    simulator = IsaacSimulator("ovphysx", rendering=False)
+    simulator.load(load_scene(KITCHEN), registry.load(robot), fps=20, num_envs=2)
+    try:
+        assert worst_difference(simulator) < 1e-4
+    finally:
+        simulator.close()
+
+
+def worst_difference(sim) -> float:
+    """Metres between the origins of the simulated links and the planning model's, at random joint angles."""
+    rng, state = np.random.default_rng(0), sim.state()
+    joints = {j.source: j for j in sim.links.joints}
+    limits = [(joints[name].lower, joints[name].upper) for name in sim.embodiment.joints]
     worst = 0.0
     for _ in range(4):
-        q = np.array([[rng.uniform(j.lower, j.upper) for j in _ordered(sim)] for _ in range(ENVS)])
+        q = np.array([[rng.uniform(*limit) for limit in limits] for _ in range(sim.num_envs)])
         sim.set_state(replace(state, joint_position=q))
         sim.handles.sim.forward()
         found = sim.handles.robot.data.body_link_pose_w.torch.numpy().astype(float)
-        for env in range(ENVS):
+        for env in range(sim.num_envs):
             poses = forward_kinematics(sim.links, dict(zip(sim.embodiment.joints, q[env], strict=True)))
             for i, name in enumerate(sim.handles.robot.body_names):
                 expected = (sim.base @ poses[name]).position + sim.handles.origins[env]
                 worst = max(worst, float(np.abs(found[env, i, :3] - expected).max()))
-    assert worst < 1e-4
-
-
-def _ordered(sim):
-    joints = {j.source: j for j in sim.links.joints}
-    return [joints[name] for name in sim.embodiment.joints]
+    return worst
 
 
 def test_the_arm_does_not_sag(fresh):
