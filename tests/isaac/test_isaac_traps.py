@@ -23,6 +23,7 @@ from synthgen.usd.sample import sample_scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 KITCHEN = Path(__file__).parent / "kitchen.usda"
+YARD = KITCHEN.with_name("yard.usda")
 ENVS = 3
 
 
@@ -60,6 +61,31 @@ def test_every_environment_is_there(sim):
 def test_a_simulation_that_lost_environments_is_refused(sim):
     with pytest.raises(SimulatorError, match="4 environments were asked for"):
         lab._count(sim.handles, ENVS + 1, sim._ready)
+
+
+def test_a_yard_in_centimetres_grams_and_y_up_is_the_same_place():
+    """Isaac Lab ignores units and up-axis, and overwrites the transform of the prim it spawns."""
+    scene = load_scene(YARD)
+    simulator = IsaacSimulator("ovphysx", rendering=False)
+    simulator.load(scene, registry.load("franka"), fps=20, num_envs=2)
+    try:
+        for row, (path, body) in enumerate(scene.bodies.items()):
+            placed = simulator.state().body_pose[:, row]
+            np.testing.assert_allclose(placed, [body.pose.vector()] * 2, atol=1e-5, err_msg=path)
+        after = hold(simulator, 20)
+        for row, (path, body) in enumerate(scene.bodies.items()):
+            for env in range(2):
+                left = body.pose.inverse() @ Pose.from_vector(after.body_pose[env, row])
+                assert np.abs(left.position).max() < 0.003, f"{path} moved by {left.position}"
+                assert left.orientation[0] > 0.9999, f"{path} turned"
+        for path, thing in simulator.handles.bodies.items():
+            np.testing.assert_allclose(thing.data.body_mass.torch.flatten(), scene.bodies[path].mass, rtol=1e-2)
+        state = simulator.state()
+        simulator.set_state(replace(state, scene_joint_position=np.full((2, 1), -0.2)))
+        row = list(scene.bodies).index("/World/cabinet/drawer")
+        np.testing.assert_allclose(hold(simulator, 2).body_pose[:, row, 0], 0.65 - 0.2, atol=0.01)
+    finally:
+        simulator.close()
 
 
 def test_gains_armature_and_limits_reach_the_engine(sim):

@@ -198,7 +198,7 @@ def _scene_cfg(
     config.user = AssetBaseCfg(prim_path=top, spawn=sim_utils.UsdFileCfg(usd_path=str(ready.file)))
     config.robot = _robot_cfg(embodiment, robot_file, links, base)
     for i, path in enumerate(ready.free):
-        pose = scene.bodies[path].pose
+        pose = ready.spawned(path, scene.bodies[path].pose)
         state = RigidObjectCfg.InitialStateCfg(pos=_floats(pose.position), rot=_floats(xyzw(pose.orientation)))
         setattr(config, f"body{i}", RigidObjectCfg(prim_path=top + ready.below(path), spawn=None, init_state=state))
     for i, mechanism in enumerate(ready.mechanisms):
@@ -273,7 +273,7 @@ def _mechanism_cfg(scene: SceneSpec, ready: ReadyScene, index: int, top: str) ->
 
     mechanism = ready.mechanisms[index]
     drives = {j.path.rsplit("/", 1)[1]: j.drive for j in scene.joints if j.path in mechanism.joints}
-    pose = scene.bodies[mechanism.root].pose
+    pose = ready.spawned(mechanism.root, scene.bodies[mechanism.root].pose)
     return ArticulationCfg(
         prim_path=top + ready.below(mechanism.holder),
         spawn=None,

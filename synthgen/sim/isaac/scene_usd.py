@@ -2,7 +2,8 @@
 
 The stage itself is not changed. What the layer says on top (each item is a trap that a test reproduces):
 
-- Its default prim becomes ``/Scene``, so that it can be spawned under every environment.
+- Its default prim becomes ``/Scene``, so that it can be spawned under every environment. Isaac Lab ignores units and
+  up-axis and overwrites the spawned prim's transform: of a stage that has such, a converted copy is referenced.
 - Physics scenes and lights that shine everywhere are switched off: there is one of each per simulation, not per
   environment.
 - Bodies held by joints get an articulation root, joints a drive; joints to the world are anchored to the prim above the
@@ -17,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,10 +29,10 @@ from synthgen.core.errors import SceneError
 from synthgen.core.pose import Array, Pose
 from synthgen.core.scene import Geom, Joint, SceneSpec
 from synthgen.embodiments.assets import cache_folder
-from synthgen.sim.isaac import textures
+from synthgen.sim.isaac import metric_usd, textures
 from synthgen.sim.isaac.links import prim_name
 
-RECIPE = 4  # raise when what is written changes
+RECIPE = 5  # raise when what is written changes
 ROOT = "/Scene"
 SHELF_HEIGHT = 40.0  # metres above the environment's origin
 SHELF_GAP = 0.6  # metres between parked things
@@ -61,12 +62,15 @@ class ReadyScene:
     """What the simulator needs of a prepared stage.
 
     Attributes:
-        file: the layer to spawn. prefix: the user's default prim, which became ``/Scene``.
+        file: the layer to spawn. prefix: the user's default prim, which became ``/Scene``; "" when a copy is spawned,
+            in which the user's root prims are below ``/Scene``.
         free: paths (user's stage) of bodies without joints, in stage order.
         mechanisms: the others.
         colored: body path -> path of its material below ``/Scene``, without the leading ``/Scene``.
         looks: material path -> likewise, for materials with a drawn colour.
         parking: free body path -> where it waits, in the environment's frame.
+        turns: body path -> the axes of its prim, which engines report, in the body's frame of ``SceneSpec``, which
+            stands upright: a quaternion (w, x, y, z). Only of bodies where the two differ.
     """
 
     file: Path
@@ -76,41 +80,39 @@ class ReadyScene:
     colored: Mapping[str, str]
     looks: Mapping[str, str]
     parking: Mapping[str, Pose]
+    turns: Mapping[str, Array]
 
     def below(self, path: str) -> str:
         """A path of the user's stage, relative to the spawned scene (with a leading slash)."""
         return path.removeprefix(self.prefix)
+
+    def spawned(self, path: str, pose: Pose) -> Pose:
+        """A body's pose as engines take it: that of its prim."""
+        turn = self.turns.get(path)
+        return pose if turn is None else pose @ Pose.of((0.0, 0.0, 0.0), turn)
 
 
 def prepare(scene: SceneSpec) -> ReadyScene:
     """Write the layer into the cache, if it is not there, and say what it holds.
 
     Raises:
-        SceneError: the stage has no default prim or things outside it, is not in metres with Z up, or nests bodies.
+        SceneError: the stage has no default prim or things outside it, nests bodies, or its gravity is oblique.
     """
     user = Usd.Stage.Open(str(scene.source))
-    prefix = _check(user, scene)
+    prefix, source, root = _check(user, scene), scene.source, ""
     mechanisms = find_mechanisms(scene)
     held = {b for m in mechanisms for b in m.bodies}
     free = tuple(p for p in scene.bodies if p not in held)
     _refuse_absent(scene, held)
     digest = hashlib.sha256(f"{RECIPE}|{scene.source}|{scene.digest}".encode()).hexdigest()[:24]
-    path = cache_folder() / "isaac" / f"scene-{digest}.usda"
-    writer = _Writer(scene, prefix)
+    folder = cache_folder() / "isaac"
+    if not metric_usd.is_metric(user):
+        prefix, source, root = "", folder / f"stage-{digest}.usdc", metric_usd.ROOT
+        _keep(source, lambda target: metric_usd.write_metric(scene.source, target))
+    path = folder / f"scene-{digest}.usda"
+    writer = _Writer(scene, prefix, source, root or prefix)
     layer = writer.write(mechanisms)
-    if not path.is_file():
-        beside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            layer.Export(str(beside))
-            beside.replace(path)
-        except OSError as error:
-            raise SceneError(
-                f"cannot write {path}: {error.strerror}", remedy="set SYNTHGEN_CACHE to a folder you can write to"
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+    _keep(path, lambda target: layer.Export(str(target)))
     return ReadyScene(
         file=path,
         prefix=prefix,
@@ -119,7 +121,26 @@ def prepare(scene: SceneSpec) -> ReadyScene:
         colored=writer.colored,
         looks=writer.looks,
         parking={p: parked(i) for i, p in enumerate(free)},
+        turns=writer.turns(),
     )
+
+
+def _keep(path: Path, write: Callable[[Path], object]) -> None:
+    """Have a file of the cache written, if it is not there. Any number of processes may call at once."""
+    if path.is_file():
+        return
+    beside = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(beside)
+        beside.replace(path)
+    except OSError as error:
+        raise SceneError(
+            f"cannot write {path}: {error.strerror}", remedy="set SYNTHGEN_CACHE to a folder you can write to"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _refuse_absent(scene: SceneSpec, held: set[str]) -> None:
@@ -191,12 +212,6 @@ def _check(user: Usd.Stage, scene: SceneSpec) -> str:
     if not root:
         raise SceneError(f"{scene.source}: no defaultPrim", remedy="set defaultPrim to the prim that holds the scene")
     prefix = str(root.GetPath())
-    meters, up = UsdGeom.GetStageMetersPerUnit(user), UsdGeom.GetStageUpAxis(user)
-    if abs(meters - 1.0) > 1e-6 or up != UsdGeom.Tokens.z:
-        raise SceneError(
-            f"{scene.source}: metersPerUnit {meters:g}, upAxis {up}: Isaac Lab simulates metres, Z up",
-            remedy="export the stage in metres, Z up (Isaac Sim can), or choose --simulator mujoco",
-        )
     for path in (*scene.bodies, *(g.path for g in scene.static_geoms), *(j.path for j in scene.joints)):
         if not path.startswith(prefix + "/"):
             raise SceneError(
@@ -214,9 +229,10 @@ def _check(user: Usd.Stage, scene: SceneSpec) -> str:
 class _Writer:
     """Fills the layer."""
 
-    def __init__(self, scene: SceneSpec, prefix: str) -> None:
+    def __init__(self, scene: SceneSpec, prefix: str, source: Path, root: str) -> None:
         self._scene = scene
         self._prefix = prefix
+        self._source, self._root = source, root
         self._layer = Sdf.Layer.CreateAnonymous(".usda")
         self._stage = Usd.Stage.Open(self._layer)
         self.colored: dict[str, str] = {}
@@ -229,7 +245,7 @@ class _Writer:
         UsdGeom.SetStageMetersPerUnit(stage, 1.0)
         UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
         root = UsdGeom.Xform.Define(stage, ROOT)
-        root.GetPrim().GetReferences().AddReference(str(scene.source), self._prefix)
+        root.GetPrim().GetReferences().AddReference(str(self._source), self._root)
         stage.SetDefaultPrim(root.GetPrim())
         for prim in list(Usd.PrimRange(root.GetPrim())):
             if prim.IsA(UsdPhysics.Scene) or prim.IsA(UsdLux.DistantLight) or prim.IsA(UsdLux.DomeLight):
@@ -247,10 +263,28 @@ class _Writer:
                     prevail(self._prim(geom.path))
         for geom in scene.static_geoms:
             if geom.kind == "mesh" and geom.collides and len(geom.hulls) > 1:
-                self._hulls(self._prefix, geom)
+                self._hulls("", geom)
         self._colors()
         self._shelf()
         return self._layer
+
+    def turns(self) -> dict[str, Array]:
+        """See ``ReadyScene``; also a last look whether every body is where the scene has it.
+
+        Raises:
+            SceneError: one is elsewhere.
+        """
+        found: dict[str, Array] = {}
+        for path, body in self._scene.bodies.items():
+            difference = body.pose.inverse() @ _pose_of(self._stage.GetPrimAtPath(self._at(path)))
+            if np.abs(difference.position).max() > 1e-4:
+                raise SceneError(
+                    f"{self._scene.source}: {path} would be {difference.position.round(4)} m away from its place",
+                    remedy="author its transform as default values, not as time samples",
+                )
+            if abs(difference.orientation[0]) < 1.0 - 1e-9:
+                found[path] = difference.orientation
+        return found
 
     def _at(self, path: str) -> str:
         return ROOT + path.removeprefix(self._prefix)
@@ -314,13 +348,14 @@ class _Writer:
         """Convex pieces beside the collider, which only stays to be seen."""
         prim = self._prim(geom.path)
         UsdPhysics.CollisionAPI(prim).CreateCollisionEnabledAttr(False)
-        holder = self._prim(owner)
+        holder = self._prim(owner) if owner else self._stage.GetPrimAtPath(ROOT)
         linear = np.array(_matrix(holder))[:3, :3]
         if np.abs(linear @ linear.T - np.eye(3)).max() > 1e-4:
             raise SceneError(
-                f"{self._scene.source}: {owner} is scaled and holds the concave collider {geom.path}",
+                f"{self._scene.source}: {owner or 'the stage'} is scaled and holds the concave collider {geom.path}",
                 remedy="put the scale on the mesh instead of on the body",
             )
+        turn = Pose.of() if not owner else self._scene.bodies[owner].pose.inverse() @ _pose_of(holder)
         for i, hull in enumerate(geom.hulls):
             name = f"{prim_name(Path(geom.path).name)}_hull{i}"
             mesh = UsdGeom.Mesh.Define(self._stage, f"{holder.GetPath()}/{name}")
@@ -330,7 +365,7 @@ class _Writer:
             mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(faces.ravel()))
             mesh.CreateSubdivisionSchemeAttr("none")
             mesh.CreatePurposeAttr(UsdGeom.Tokens.guide)
-            _place(mesh, geom.pose)
+            _place(mesh, turn.inverse() @ geom.pose)
             UsdPhysics.CollisionAPI.Apply(mesh.GetPrim())
             UsdPhysics.MeshCollisionAPI.Apply(mesh.GetPrim()).CreateApproximationAttr("convexHull")
             material, _ = UsdShade.MaterialBindingAPI(prim).ComputeBoundMaterial("physics")
@@ -426,15 +461,3 @@ def _pose_of(prim: Usd.Prim) -> Pose:
 def _place(gprim: UsdGeom.Xformable, pose: Pose) -> None:
     gprim.AddTranslateOp().Set(Gf.Vec3d(*pose.position.tolist()))
     gprim.AddOrientOp().Set(Gf.Quatf(*pose.orientation.tolist()))
-
-
-def sleeping_heights(scene: SceneSpec, free: tuple[str, ...]) -> Array:
-    """(B,) metres from the shelf's top to a parked body's origin, so that it neither falls far nor intersects."""
-    heights = []
-    for path in free:
-        lowest = 0.0
-        for geom in scene.bodies[path].geoms:
-            radius = float(max(geom.size, default=0.1)) * 1.8 if geom.kind != "mesh" else 0.3
-            lowest = min(lowest, float(geom.pose.position[2]) - radius)
-        heights.append(-lowest)
-    return np.array(heights)

@@ -10,7 +10,7 @@ import numpy as np
 
 from synthgen.core.embodiment import Embodiment
 from synthgen.core.errors import SimulatorError
-from synthgen.core.pose import Array
+from synthgen.core.pose import Array, quat_inv, quat_mul
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import SimState, StateLayout
@@ -41,6 +41,7 @@ class StateIO:
         self._row = {path: i for i, path in enumerate(self.layout.bodies)}
         self._joint_ids = torch.as_tensor(handles.joint_ids, device=self._device, dtype=torch.int32)
         self._free = [self._row[p] for p in ready.free]
+        self._turns = np.array([ready.turns.get(p, (1.0, 0.0, 0.0, 0.0)) for p in scene.bodies]).reshape(-1, 4)
         self._absent = np.zeros((self._envs, len(scene.bodies)), bool)
         self._absent_pose = np.zeros((self._envs, len(scene.bodies), 7))
         self._mass = {p: b.data.body_mass.torch.clone() for p, b in handles.bodies.items()}
@@ -112,6 +113,11 @@ class StateIO:
         envs_ = list(envs)
         ids, origins = self._ids(envs_), self._handles.origins[envs_]
         away = self._absent[envs_] if absent is None else absent
+        poses = state.body_pose.copy()
+        for path, row in self._row.items():
+            if path in self._ready.parking:
+                poses[:, row] = np.where(away[:, row, None], self._ready.parking[path].vector(), poses[:, row])
+        poses[..., 3:] = self._turned(poses[..., 3:], self._turns)
         robot = self._handles.robot
         robot.write_joint_position_to_sim_index(
             position=self._tensor(state.joint_position), joint_ids=self._joint_ids, env_ids=ids
@@ -121,20 +127,19 @@ class StateIO:
         )
         for path, thing in self._handles.bodies.items():
             row = self._row[path]
-            pose = np.where(away[:, row, None], self._ready.parking[path].vector(), state.body_pose[:, row])
             speed = np.where(away[:, row, None], 0.0, state.body_velocity[:, row])
-            thing.write_root_link_pose_to_sim_index(root_pose=self._pose(pose, origins), env_ids=ids)
+            thing.write_root_link_pose_to_sim_index(root_pose=self._pose(poses[:, row], origins), env_ids=ids)
             thing.write_root_link_velocity_to_sim_index(root_velocity=self._tensor(speed), env_ids=ids)
         for mechanism in self._ready.mechanisms:
-            self._write_mechanism(mechanism.root, state, ids, origins)
+            self._write_mechanism(mechanism.root, state, poses, ids, origins)
         robot.reset(ids)
 
-    def _write_mechanism(self, root: str, state: SimState, ids: object, origins: Array) -> None:
+    def _write_mechanism(self, root: str, state: SimState, poses: Array, ids: object, origins: Array) -> None:
         thing = self._handles.mechanisms[root]
         mechanism = next(m for m in self._ready.mechanisms if m.root == root)
         if not mechanism.fixed:
             row = self._row[root]
-            thing.write_root_link_pose_to_sim_index(root_pose=self._pose(state.body_pose[:, row], origins), env_ids=ids)
+            thing.write_root_link_pose_to_sim_index(root_pose=self._pose(poses[:, row], origins), env_ids=ids)
             thing.write_root_link_velocity_to_sim_index(
                 root_velocity=self._tensor(state.body_velocity[:, row]), env_ids=ids
             )
@@ -175,7 +180,7 @@ class StateIO:
                 q[:, column] = _array(thing.data.joint_pos)[:, at]
                 qd[:, column] = _array(thing.data.joint_vel)[:, at]
         pose[..., :3] -= handles.origins[:, None]
-        pose[..., 3:] = wxyz(pose[..., 3:])
+        pose[..., 3:] = self._turned(wxyz(pose[..., 3:]), quat_inv(self._turns))
         pose[self._absent] = self._absent_pose[self._absent]
         twist[self._absent] = 0.0
         return SimState(
@@ -186,6 +191,10 @@ class StateIO:
             scene_joint_position=q,
             scene_joint_velocity=qd,
         )
+
+    def _turned(self, orientations: Array, turns: Array) -> Array:
+        """Orientations (K, B, 4) of frames that stand at ``turns`` (B, 4) in those of the bodies."""
+        return quat_mul(orientations, turns[None]) if self._ready.turns else orientations
 
     def absent_of(self, sample: SceneSample) -> Array:
         """(B,) which bodies a sample does without."""
