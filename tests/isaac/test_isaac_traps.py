@@ -63,10 +63,11 @@ def test_a_simulation_that_lost_environments_is_refused(sim):
         lab._count(sim.handles, ENVS + 1, sim._ready)
 
 
-def test_a_yard_in_centimetres_grams_and_y_up_is_the_same_place():
+@pytest.mark.parametrize("engine", ["ovphysx", "newton"])
+def test_a_yard_in_centimetres_grams_and_y_up_is_the_same_place(engine):
     """Isaac Lab ignores units and up-axis, and overwrites the transform of the prim it spawns."""
     scene = load_scene(YARD)
-    simulator = IsaacSimulator("ovphysx", rendering=False)
+    simulator = IsaacSimulator(engine, rendering=False)
     simulator.load(scene, registry.load("franka"), fps=20, num_envs=2)
     try:
         for row, (path, body) in enumerate(scene.bodies.items()):

@@ -51,7 +51,7 @@ def capabilities() -> tuple[Capability, ...]:
         _row("object mass", "y y y ?"),
         _row("object friction", "y y y ?"),
         _row("drawers and doors", "y y y ?", "Isaac Lab takes no spherical joints"),
-        _row("stages in other units or Y up", "y n n n"),
+        _row("stages in other units or Y up", "y y y ?", "Isaac Lab gets a converted copy"),
         _row("rgb, depth, segmentation", "y y y ?"),
         _row("object and material colour", "y p p ?", "Newton-Warp does not tint textured surfaces"),
         _row("textures drawn anew", "y n n ?", "Newton-Warp keeps the authored ones; Isaac Sim by omni.replicator"),
