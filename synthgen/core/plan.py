@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from synthgen.core.errors import UsageError
@@ -72,6 +72,8 @@ class RunPlan:
         max_attempts: attempts at a slot before it is quarantined.
         task_digests: sha256 of each task's source file.
         version: synthgen's.
+        choices: what was chosen of the simulator and changes its results ("assets": "nvidia"), by what it is about.
+            Left out of the JSON, and so of the digest, when nothing was.
     """
 
     cells: tuple[Cell, ...]
@@ -88,6 +90,7 @@ class RunPlan:
     max_attempts: int
     task_digests: Mapping[str, str]
     version: str
+    choices: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         """Refuse names that could not be file names.
@@ -106,6 +109,8 @@ class RunPlan:
         """Plain JSON-able mapping."""
         d = asdict(self)
         d["cameras"] = {k: list(v) for k, v in self.cameras.items()}
+        if not self.choices:
+            del d["choices"]
         return json.loads(json.dumps(d))
 
     @classmethod
@@ -116,7 +121,7 @@ class RunPlan:
             UsageError: a field is missing or unknown, or a name could not be a file's.
         """
         known = {f.name for f in fields(cls)}
-        if set(d) != known:
+        if set(d) | {"choices"} != known:
             odd = sorted(set(d) ^ known)
             raise UsageError(
                 f"plan.json: missing or unknown fields: {', '.join(odd)}",
@@ -126,6 +131,7 @@ class RunPlan:
         values["cells"] = tuple(_cell(c) for c in d["cells"])
         values["cameras"] = {k: tuple(v) for k, v in d["cameras"].items()}
         values["formats"] = tuple(d["formats"])
+        values["choices"] = dict(d.get("choices", {}))
         return cls(**values)
 
     def digest(self) -> str:
@@ -136,7 +142,7 @@ class RunPlan:
     def differences(self, other: RunPlan) -> dict[str, tuple[Any, Any]]:
         """Fields that differ: name -> (mine, the other's)."""
         a, b = self.to_json(), other.to_json()
-        return {k: (a[k], b[k]) for k in a if a[k] != b[k]}
+        return {k: (a.get(k), b.get(k)) for k in {**a, **b} if a.get(k) != b.get(k)}
 
     def shards(self) -> Iterator[Shard]:
         """Every shard, interleaving the cells so that all make progress from the start; computed, not stored."""

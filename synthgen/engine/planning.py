@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from synthgen.core.errors import UsageError
 from synthgen.core.plan import Cell, RunPlan
 from synthgen.core.project import Project, pick
 from synthgen.engine.sources import FAKE, known_exporters
-from synthgen.sim.registry import simulators
+from synthgen.sim.registry import check_choices, options_of, simulators
 
 LARGEST_SHARD = 64
 ROUNDS = 4  # slots per environment in a shard, at least: at its end, environments wait for the last one
@@ -27,7 +27,7 @@ class Request:
     """What ``synthgen run`` was asked for; None = the default that ``make_plan`` documents.
 
     ``local``: the workers run on this machine, so that it must have the simulator's engine. ``num_envs``: environments
-    per simulator; decides the size of shards and nothing else.
+    per simulator; decides the size of shards and nothing else. ``choices``: as in a plan.
     """
 
     tasks: tuple[str, ...]
@@ -47,6 +47,7 @@ class Request:
     project: Project
     asset_root: Path | None = None
     local: bool = True
+    choices: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def make_plan(request: Request) -> RunPlan:
@@ -63,6 +64,7 @@ def make_plan(request: Request) -> RunPlan:
     _check_numbers(request)
     if request.simulator != FAKE:
         pick("simulator", request.simulator, simulators())
+    request = replace(request, choices=check_choices(request.simulator, request.choices))
     known = known_exporters(request.project, request.simulator, needed=request.formats)
     formats = {name: pick("format", name, known) for name in request.formats}
     if not formats:
@@ -89,6 +91,7 @@ def make_plan(request: Request) -> RunPlan:
         max_attempts=request.max_attempts,
         task_digests=parts.task_digests,
         version=synthgen.__version__,
+        choices=request.choices,
     )
 
 
@@ -162,6 +165,7 @@ def command_of(plan: RunPlan, out: str) -> str:
         f"--formats {','.join(plan.formats)} --fps {plan.fps} --cameras {','.join(cameras) or 'none'}",
         f"--resolution {plan.width}x{plan.height} --simulator {plan.simulator} --seed {plan.seed}",
         f"--shard-size {plan.shard_size} --max-attempts {plan.max_attempts} --out {out}",
+        *options_of(plan.choices),
     ]
     return " ".join(parts)
 

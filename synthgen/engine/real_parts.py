@@ -43,7 +43,12 @@ def real_parts(request: Request) -> Parts:
     cameras = choose_cameras(request.cameras, {n: default_cameras(r, scene) for n, r in chosen.items()}, known)
     store = AssetStore(asset_root=request.asset_root)
     if request.local:  # made and dropped: a backend refuses here what its machine lacks
-        make(request.simulator, SimulatorOptions(root_of=store.root, rendering=any(cameras.values())))
+        make(
+            request.simulator,
+            SimulatorOptions(
+                root_of=store.root, rendering=any(cameras.values()), choices=request.choices, robots=names
+            ),
+        )
     for robot in chosen.values():
         for pack in robot.packs:
             store.root(pack)

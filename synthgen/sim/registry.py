@@ -7,7 +7,7 @@ is imported only when it is made, so that listing them costs nothing and a missi
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -31,6 +31,8 @@ class SimulatorOptions:
         device: where to simulate ("cpu", "cuda:0"), for backends that have a choice.
         shadows: draw shadows.
         faces: triangles that a robot's visual meshes are reduced to, all together; None = as they come.
+        choices: what else the run chose of the simulator, see ``CHOICES``.
+        robots: names of the embodiments that will be loaded, for backends that can refuse one early.
     """
 
     root_of: Callable[[str], Path] = field(default_factory=lambda: AssetStore().root)
@@ -38,6 +40,8 @@ class SimulatorOptions:
     device: str = "cpu"
     shadows: bool = False
     faces: int | None = 4500
+    choices: Mapping[str, str] = field(default_factory=dict[str, str])
+    robots: tuple[str, ...] = ()
 
 
 Factory = Callable[[SimulatorOptions], Simulator]
@@ -48,6 +52,40 @@ BUILTIN = {
     "newton": "synthgen.sim.isaac.factory:newton",
     "isaacsim": "synthgen.sim.isaac.factory:isaacsim",
 }
+
+CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "assets": {"ovphysx": ("ours", "nvidia"), "isaacsim": ("ours", "nvidia")},
+}
+"""What may be chosen of a simulator, by what it is about: simulator -> values, the usual one first."""
+
+
+def check_choices(simulator: str, choices: Mapping[str, str]) -> dict[str, str]:
+    """The choices that are not the usual ones: those belong into the plan, because they change results.
+
+    Raises:
+        UsageError: the simulator does not have the choice.
+    """
+    unusual: dict[str, str] = {}
+    for about, value in choices.items():
+        can = CHOICES[about]
+        if value not in can.get(simulator, ()):
+            having = [name for name, values in can.items() if value in values]
+            raise UsageError(
+                f"--simulator {simulator} does not go with {OPTIONS[about].format(value)}",
+                remedy=f"leave it out, or choose --simulator {' or '.join(having)}",
+            )
+        if value != can[simulator][0]:
+            unusual[about] = value
+    return unusual
+
+
+OPTIONS = {"assets": "--isaac-assets"}
+"""How the command line says a choice."""
+
+
+def options_of(choices: Mapping[str, str]) -> list[str]:
+    """The options that make these choices."""
+    return [OPTIONS[about].format(value) for about, value in choices.items()]
 
 
 def simulators() -> dict[str, Callable[[], Factory]]:

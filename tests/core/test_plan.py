@@ -57,6 +57,17 @@ def test_differences_name_the_fields() -> None:
     assert PLAN.digest() != other.digest()
 
 
+def test_choices_are_part_of_the_plan_only_where_one_was_made() -> None:
+    """A plan of before there were choices keeps its digest, and its run can be gone on with."""
+    before = PLAN.to_json()
+    assert "choices" not in before
+    assert PLAN.digest() == "234d0a1382b9180ce5f2b20cba41cc9a829aba7b30dd553b5f444040da23f1f2"
+    chosen = replace(PLAN, choices={"assets": "nvidia"})
+    assert RunPlan.from_json(chosen.to_json()) == chosen and chosen.digest() != PLAN.digest()
+    assert chosen.differences(PLAN) == {"choices": ({"assets": "nvidia"}, None)}
+    assert set(PLAN.differences(chosen)) == {"choices"} and chosen.grow(PLAN) is None
+
+
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(UsageError, match="colour"):
         RunPlan.from_json({**PLAN.to_json(), "colour": 1})

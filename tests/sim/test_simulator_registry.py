@@ -21,6 +21,15 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         registry.make("mujocco")
 
 
+def test_choices_that_a_simulator_does_not_have_are_refused() -> None:
+    with pytest.raises(UsageError, match="--simulator mujoco does not go with --isaac-assets") as caught:
+        registry.check_choices("mujoco", {"assets": "nvidia"})
+    assert "--simulator ovphysx or isaacsim" in caught.value.remedy and caught.value.exit_code == 2
+    assert registry.check_choices("ovphysx", {"assets": "nvidia"}) == {"assets": "nvidia"}
+    assert registry.check_choices("ovphysx", {"assets": "ours"}) == {}, "the usual is not recorded"
+    assert registry.options_of({"assets": "nvidia"}) == ["--isaac-assets"]
+
+
 def plug_in(folder: Path, name: str, target: str, code: str) -> None:
     """An installed package with one entry point."""
     (folder / "lab_sim.py").write_text(code)

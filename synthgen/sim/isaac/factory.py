@@ -16,6 +16,8 @@ def _make(engine: str, options: SimulatorOptions, device: str | None) -> IsaacSi
         rendering=options.rendering,
         shadows=options.shadows,
         root_of=options.root_of,
+        nvidia_assets=options.choices.get("assets") == "nvidia",
+        robots=options.robots,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from synthgen.core.embodiment import Embodiment
@@ -17,9 +18,12 @@ from synthgen.core.errors import SimulatorError
 from synthgen.core.pose import Array, Pose
 from synthgen.core.sample import SceneSample
 from synthgen.core.scene import Camera, SceneSpec
-from synthgen.sim.isaac import defects, textures
+from synthgen.sim.isaac import defects, nvidia
+from synthgen.sim.isaac import textures as drawn_textures
+from synthgen.sim.isaac.chain import read_chain
 from synthgen.sim.isaac.engines import Engine, physics_cfg, renderer_cfg
 from synthgen.sim.isaac.links import Links
+from synthgen.sim.isaac.nvidia import Stock
 from synthgen.sim.isaac.scene_usd import ReadyScene
 
 SPACING = {False: 6.0, True: 16.0}  # metres between environments; with Kit, neighbours would be seen
@@ -45,6 +49,8 @@ class Handles:
     Attributes:
         sim: ``SimulationContext``. scene: ``InteractiveScene``. robot: ``Articulation``.
         joint_ids: (J,) index in the robot's joints of each of ``Embodiment.joints``.
+        joint_signs: (J,) 1, or -1 where the robot's joint turns the other way.
+        joint_rest: (all joints of the robot,) where those stay that the embodiment does not have.
         bodies: free body path -> ``RigidObject``. mechanisms: root body path -> ``Articulation``.
         cameras: name -> ``Camera``. materials: body or material path -> ``VisualMaterial``.
         wardrobe: shows a sample's drawn textures (Kit), or None.
@@ -56,6 +62,8 @@ class Handles:
     scene: Any
     robot: Any
     joint_ids: np.ndarray
+    joint_signs: np.ndarray
+    joint_rest: np.ndarray
     bodies: Mapping[str, Any]
     mechanisms: Mapping[str, Any]
     cameras: Mapping[str, Any]
@@ -88,11 +96,15 @@ def build(
     dt: float,
     device: str,
     views: Views | None,
+    stock: tuple[Stock, mujoco.MjModel] | None = None,
 ) -> Handles:
     """Launch, spawn, reset, and check that everything that was asked for is there ``num_envs`` times.
 
+    ``stock``: NVIDIA's robot to load instead of ``robot_file``, and our planning model of it.
+
     Raises:
         SimulatorError: environments, joints or bodies are missing after loading.
+        AssetError: NVIDIA's robot is not the one we plan with.
     """
     defects.mend_all()
     from isaaclab.app import launch_simulation
@@ -111,6 +123,7 @@ def build(
         dt=dt,
         device=device,
         views=views,
+        stock=stock,
     )
     stack = contextlib.ExitStack()
     try:
@@ -125,7 +138,9 @@ def build(
             wardrobe = kit.wardrobe(sim.stage, scene, prefix=ready.prefix, num_envs=num_envs)
         sim.reset()
         cameras = _names(embodiment, scene) if views is not None else []
-        handles = _handles(sim, lab, embodiment, links, ready, cameras=cameras, wardrobe=wardrobe, stack=stack)
+        handles = _handles(
+            sim, lab, embodiment, links, ready, cameras=cameras, wardrobe=wardrobe, stock=stock, stack=stack
+        )
         _count(handles, num_envs, ready)
     except BaseException:
         stack.close()
@@ -146,14 +161,17 @@ def configuration(
     dt: float,
     device: str,
     views: Views | None,
+    stock: tuple[Stock, mujoco.MjModel] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """What is launched: the configuration (``.sim`` and ``.scene``) and the launcher's arguments. Starts nothing."""
     from isaaclab.sim import SimulationCfg
     from isaaclab.utils import configclass
 
-    config = _scene_cfg(
-        engine, scene, ready, embodiment, robot_file=robot_file, links=links, base=base, num_envs=num_envs, views=views
-    )
+    if stock is None:
+        robot = _robot_cfg(embodiment, robot_file, links, base)
+    else:
+        robot = nvidia.articulation(stock[0], base @ nvidia.root_pose(*stock))
+    config = _scene_cfg(engine, scene, ready, embodiment, robot=robot, num_envs=num_envs, views=views)
     sim_cfg = SimulationCfg(
         device=device, dt=dt, physics=physics_cfg(engine), gravity=tuple(float(g) for g in scene.gravity)
     )
@@ -181,9 +199,7 @@ def _scene_cfg(
     ready: ReadyScene,
     embodiment: Embodiment,
     *,
-    robot_file: Path,
-    links: Links,
-    base: Pose,
+    robot: Any,
     num_envs: int,
     views: Views | None,
 ) -> Any:
@@ -192,11 +208,11 @@ def _scene_cfg(
     from isaaclab.scene import InteractiveSceneCfg
 
     # Isaac Lab lets Replicator bind materials only where every environment has prims and physics of its own.
-    own = engine.kit and views is not None and bool(textures.drawn(scene))
+    own = engine.kit and views is not None and bool(drawn_textures.drawn(scene))
     config = InteractiveSceneCfg(num_envs=num_envs, env_spacing=SPACING[engine.kit], replicate_physics=not own)
     top = "{ENV_REGEX_NS}/Scene"
     config.user = AssetBaseCfg(prim_path=top, spawn=sim_utils.UsdFileCfg(usd_path=str(ready.file)))
-    config.robot = _robot_cfg(embodiment, robot_file, links, base)
+    config.robot = robot
     for i, path in enumerate(ready.free):
         pose = ready.spawned(path, scene.bodies[path].pose)
         state = RigidObjectCfg.InitialStateCfg(pos=_floats(pose.position), rot=_floats(xyzw(pose.orientation)))
@@ -324,19 +340,30 @@ def _handles(
     *,
     cameras: Sequence[str],
     wardrobe: Callable[[SceneSample], None] | None,
+    stock: tuple[Stock, mujoco.MjModel] | None,
     stack: contextlib.ExitStack,
 ) -> Handles:
     robot = lab["robot"]
-    names = {j.source: j.name for j in links.joints}
+    names = {j.source: j.name for j in links.joints} if stock is None else stock[0].joints
     missing = [j for j in embodiment.joints if names[j] not in robot.joint_names]
     if missing:
         raise SimulatorError(f"joints missing after loading {embodiment.name}: {', '.join(missing)}")
+    rest = robot.data.default_joint_pos.torch[0].cpu().numpy().astype(float)
+    signs = dict.fromkeys(embodiment.joints, 1.0)
+    if stock is not None:
+        chain = read_chain(sim.stage, "/World/envs/env_0/Robot")
+        signs = nvidia.signs(
+            stock[0], embodiment, chain, stock[1], dict(zip(robot.joint_names, rest.tolist(), strict=True))
+        )
+        robot.write_joint_position_to_sim_index(position=robot.data.default_joint_pos.torch)  # those we do not drive
     materials = sorted({**ready.colored, **ready.looks}) if cameras else []
     return Handles(
         sim=sim,
         scene=lab,
         robot=robot,
         joint_ids=np.array([robot.joint_names.index(names[j]) for j in embodiment.joints]),
+        joint_signs=np.array([signs[j] for j in embodiment.joints]),
+        joint_rest=rest,
         bodies={path: lab[f"body{i}"] for i, path in enumerate(ready.free)},
         mechanisms={m.root: lab[f"mechanism{i}"] for i, m in enumerate(ready.mechanisms)},
         cameras={name: lab[f"camera{i}"] for i, name in enumerate(cameras)},

@@ -19,7 +19,7 @@ from synthgen.core.sample import SceneSample
 from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import CameraImages, RenderRequest, SimState, SimulatorInfo, StateLayout
 from synthgen.embodiments.assets import AssetStore
-from synthgen.sim.isaac import gates, lab, pictures, robot_usd, scene_usd
+from synthgen.sim.isaac import gates, lab, nvidia, pictures, robot_usd, scene_usd
 from synthgen.sim.isaac.engines import ENGINES, Engine
 from synthgen.sim.isaac.links import Links, links_of
 from synthgen.sim.isaac.states import StateIO
@@ -38,6 +38,8 @@ class IsaacSimulator:
         rendering: make cameras from the start.
         shadows: let distant lights cast shadows (kit-less; RTX always does).
         root_of: folder of an asset pack by name; None: the asset store's.
+        nvidia_assets: load NVIDIA's own robots instead of ours, see ``nvidia``.
+        robots: embodiments that will be loaded; one that NVIDIA has no reachable asset for is refused at once.
     """
 
     num_envs: int = 0
@@ -52,9 +54,14 @@ class IsaacSimulator:
         rendering: bool = True,
         shadows: bool = False,
         root_of: Callable[[str], Any] | None = None,
+        nvidia_assets: bool = False,
+        robots: Sequence[str] = (),
     ) -> None:
         self.engine: Engine = ENGINES[engine]
         gates.check(self.engine)
+        self._nvidia_assets = nvidia_assets
+        for name in robots if nvidia_assets else ():
+            nvidia.require(nvidia.load(name))
         self.device = device or ("cuda:0" if self.engine.kit else "cpu")
         self._timestep = timestep
         self._rendering = rendering
@@ -77,6 +84,10 @@ class IsaacSimulator:
         self.links: Links = links_of(self.model, name=embodiment.name)
         self.base: Pose = scene.mounts[0].pose @ embodiment.base
         self._robot_file = robot_usd.robot_file(embodiment, self.model)
+        self._stock = None
+        if self._nvidia_assets:
+            self._stock = nvidia.load(embodiment.name)
+            nvidia.require(self._stock)
         self._ready = scene_usd.prepare(scene)
         wanted = self._timestep or self.engine.substep
         self._substeps = max(1, math.ceil(1.0 / fps / wanted - 1e-9))
@@ -106,6 +117,7 @@ class IsaacSimulator:
             dt=self.dt,
             device=self.device,
             views=views,
+            stock=None if self._stock is None else (self._stock, self.model),
         )
         applied = self._io.applied if self._loaded else {}
         self._io = StateIO(self._handles, self.scene, self._ready, self.embodiment)
@@ -221,7 +233,12 @@ class IsaacSimulator:
             device=self.device,
             timestep=self.dt,
             deterministic=False,
-            details={"versions": versions, "substeps": self._substeps, "environments": self.num_envs},
+            details={
+                "versions": versions,
+                "substeps": self._substeps,
+                "environments": self.num_envs,
+                **({"robot": self._stock.name} if self._stock is not None else {}),
+            },
         )
 
     def health(self) -> Mapping[str, float]:

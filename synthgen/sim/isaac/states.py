@@ -95,8 +95,9 @@ class StateIO:
         The targets are turned into the robot's own joint order and copied to the device at once, and written into the
         command buffer in place: Isaac Lab's setters cost as much as a physics step of one environment.
         """
-        rows = np.empty_like(targets, np.float32)
-        rows[..., self._handles.joint_ids] = targets
+        rows = np.empty((*targets.shape[:-1], len(self._handles.joint_rest)), np.float32)
+        rows[:] = self._handles.joint_rest
+        rows[..., self._handles.joint_ids] = targets * self._handles.joint_signs
         values = self._torch.as_tensor(rows, device=self._device)
         buffer = self._handles.robot.actuators.target_command.position.torch
         return [partial(buffer.copy_, row) for row in values]
@@ -111,7 +112,8 @@ class StateIO:
         """
         self._refuse_misfit(state, len(envs))
         envs_ = list(envs)
-        ids, origins = self._ids(envs_), self._handles.origins[envs_]
+        handles = self._handles
+        ids, origins = self._ids(envs_), handles.origins[envs_]
         away = self._absent[envs_] if absent is None else absent
         poses = state.body_pose.copy()
         for path, row in self._row.items():
@@ -120,10 +122,10 @@ class StateIO:
         poses[..., 3:] = self._turned(poses[..., 3:], self._turns)
         robot = self._handles.robot
         robot.write_joint_position_to_sim_index(
-            position=self._tensor(state.joint_position), joint_ids=self._joint_ids, env_ids=ids
+            position=self._tensor(state.joint_position * handles.joint_signs), joint_ids=self._joint_ids, env_ids=ids
         )
         robot.write_joint_velocity_to_sim_index(
-            velocity=self._tensor(state.joint_velocity), joint_ids=self._joint_ids, env_ids=ids
+            velocity=self._tensor(state.joint_velocity * handles.joint_signs), joint_ids=self._joint_ids, env_ids=ids
         )
         for path, thing in self._handles.bodies.items():
             row = self._row[path]
@@ -184,8 +186,8 @@ class StateIO:
         pose[self._absent] = self._absent_pose[self._absent]
         twist[self._absent] = 0.0
         return SimState(
-            joint_position=_array(handles.robot.data.joint_pos)[:, ids],
-            joint_velocity=_array(handles.robot.data.joint_vel)[:, ids],
+            joint_position=_array(handles.robot.data.joint_pos)[:, ids] * handles.joint_signs,
+            joint_velocity=_array(handles.robot.data.joint_vel)[:, ids] * handles.joint_signs,
             body_pose=pose,
             body_velocity=twist,
             scene_joint_position=q,
