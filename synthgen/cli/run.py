@@ -66,6 +66,7 @@ def names(value: str | None) -> tuple[str, ...]:
 @click.option("--resolution", default="256", show_default=True, metavar="W[xH]", help="Pixels.")
 @click.option("--simulator", default="mujoco", show_default=True, help="Which engine simulates.")
 @click.option("--isaac-assets", is_flag=True, help="NVIDIA's own robot assets (ovphysx, isaacsim).")
+@click.option("--renderer", type=click.Choice(["newton", "rtx", "ovrtx"]), help="Who draws (Isaac Lab's simulators).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides every random draw.")
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster: auto, HOST:PORT or ray://HOST:PORT.")
 @click.option("--project", "project_folder", type=click.Path(path_type=Path), help="Your own tasks/ and exporters/.")
@@ -93,6 +94,7 @@ def run(
     resolution: str,
     simulator: str,
     isaac_assets: bool,
+    renderer: str | None,
     seed: int,
     address: str | None,
     project_folder: Path | None,
@@ -153,7 +155,7 @@ def run(
             project=project,
             asset_root=asset_root,
             local=address is None,
-            choices={"assets": "nvidia"} if isaac_assets else {},
+            choices=({"assets": "nvidia"} if isaac_assets else {}) | ({"renderer": renderer} if renderer else {}),
         )
     )
     before = plans(out)

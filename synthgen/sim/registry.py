@@ -55,6 +55,7 @@ BUILTIN = {
 
 CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "assets": {"ovphysx": ("ours", "nvidia"), "isaacsim": ("ours", "nvidia")},
+    "renderer": {"ovphysx": ("newton", "ovrtx"), "newton": ("newton", "ovrtx"), "isaacsim": ("rtx",)},
 }
 """What may be chosen of a simulator, by what it is about: simulator -> values, the usual one first."""
 
@@ -79,7 +80,7 @@ def check_choices(simulator: str, choices: Mapping[str, str]) -> dict[str, str]:
     return unusual
 
 
-OPTIONS = {"assets": "--isaac-assets"}
+OPTIONS = {"assets": "--isaac-assets", "renderer": "--renderer {}"}
 """How the command line says a choice."""
 
 

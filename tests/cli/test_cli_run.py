@@ -100,6 +100,7 @@ BAD = [
     (("--cameras", "wrist", "--embodiments", "franka,g1"), "g1 has none of the cameras wrist", "ego_view"),
     (("--formats", "lerobt"), "unknown format 'lerobt'", "lerobot"),
     (("--simulator", "mujoco", "--isaac-assets"), "does not go with --isaac-assets", "--simulator ovphysx"),
+    (("--simulator", "isaacsim", "--renderer", "ovrtx"), "does not go with --renderer ovrtx", "ovphysx or newton"),
     (("--simulator", "mujco"), "unknown simulator 'mujco'", "did you mean 'mujoco'"),
     (("--resolution", "big"), "--resolution big", "256 or 320x240"),
     (("--resolution", "255"), "must be even", "256"),

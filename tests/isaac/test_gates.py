@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from synthgen.core.errors import MachineError
@@ -65,6 +67,26 @@ def test_gpus_with_rt_cores_pass(name):
 def test_no_gpu_is_said():
     with pytest.raises(MachineError, match="needs an NVIDIA GPU"):
         gates.check_gpu(None)
+
+
+def test_ovrtx_is_gated_and_newton_warp_is_not(monkeypatch):
+    """Its package, then a GPU, then RT cores; the remedy is to leave the option out, not to leave Kit."""
+    monkeypatch.setattr(gates, "PYTHON", __import__("sys").version_info[:2])
+    engine = replace(KITLESS, renderer="ovrtx")
+    monkeypatch.setattr(gates, "find_spec", lambda name: None if name == "ovrtx" else object())
+    monkeypatch.setattr(gates, "visible_gpu", lambda: None)
+    gates.check(KITLESS)
+    with pytest.raises(MachineError, match="needs the package ovrtx") as caught:
+        gates.check(engine)
+    assert "isaaclab[ovrtx]==3.0.0" in caught.value.remedy and caught.value.exit_code == 2
+    monkeypatch.setattr(gates, "find_spec", lambda name: object())
+    for gpu, message in ((None, "nvidia-smi shows none"), ("NVIDIA H100 80GB HBM3", "has no RT cores")):
+        monkeypatch.setattr(gates, "visible_gpu", lambda gpu=gpu: gpu)
+        with pytest.raises(MachineError, match=message) as caught:
+            gates.check(engine)
+        assert "--renderer ovrtx" in caught.value.message and "leave --renderer out" in caught.value.remedy
+    monkeypatch.setattr(gates, "visible_gpu", lambda: "NVIDIA L40S")
+    gates.check(engine)
 
 
 def test_the_table_of_engines_is_complete():

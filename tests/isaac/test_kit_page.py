@@ -207,6 +207,35 @@ def test_two_workers_never_share_a_portable_root(monkeypatch, tmp_path):
 
 
 @quiet
+@pytest.mark.parametrize("physics", ["ovphysx", "newton"])
+def test_ovrtx_is_launched_without_kit(physics):
+    """As far as Isaac Lab validates it without a GPU."""
+    from isaaclab.app.sim_launcher import validate_launch
+    from isaaclab_ov.renderers import OVRTXRendererCfg
+
+    engine = replace(engines.ENGINES[physics], renderer="ovrtx")
+    config, arguments = configured(engine, load_scene(KITCHEN))
+    scan, sources = validate_launch(config, arguments)
+    assert scan.has_ovrtx and not sources and not scan.needs_kit
+    assert OVRTXRendererCfg.launcher_type in scan.launcher_types
+    cameras = [v for k, v in vars(config.scene).items() if k.startswith("camera")]
+    assert cameras and all(isinstance(c.renderer_cfg, OVRTXRendererCfg) for c in cameras)
+    delivered = {kind.value for kind in OVRTXRendererCfg().supported_output_types()}
+    assert set(pictures.TYPES.values()) <= delivered
+    assert len([k for k in vars(config.scene) if k.startswith("light")]) == 2, "it has no light of its own"
+
+
+@quiet
+def test_ovrtx_and_kit_may_not_share_a_process():
+    """Why --simulator isaacsim refuses it."""
+    from isaaclab.app.sim_launcher import validate_launch
+
+    config, arguments = configured(replace(engines.ENGINES["isaacsim"], renderer="ovrtx"), load_scene(KITCHEN))
+    with pytest.raises(ValueError, match="OVRTX runtime"):
+        validate_launch(config, arguments)
+
+
+@quiet
 @pytest.mark.parametrize("draws", [False, True])
 def test_only_scenes_that_draw_textures_give_up_replicated_physics(draws):
     """Isaac Lab's Replicator terms refuse replicated physics, and Newton and OvPhysX break without it."""

@@ -27,6 +27,12 @@ def test_choices_that_a_simulator_does_not_have_are_refused() -> None:
     assert "--simulator ovphysx or isaacsim" in caught.value.remedy and caught.value.exit_code == 2
     assert registry.check_choices("ovphysx", {"assets": "nvidia"}) == {"assets": "nvidia"}
     assert registry.check_choices("ovphysx", {"assets": "ours"}) == {}, "the usual is not recorded"
+    with pytest.raises(UsageError, match="--simulator isaacsim does not go with --renderer ovrtx") as caught:
+        registry.check_choices("isaacsim", {"renderer": "ovrtx"})
+    assert "--simulator ovphysx or newton" in caught.value.remedy
+    assert registry.check_choices("isaacsim", {"renderer": "rtx"}) == {}
+    assert registry.check_choices("newton", {"renderer": "ovrtx"}) == {"renderer": "ovrtx"}
+    assert registry.options_of({"renderer": "ovrtx"}) == ["--renderer ovrtx"]
     assert registry.options_of({"assets": "nvidia"}) == ["--isaac-assets"]
 
 

@@ -58,7 +58,7 @@ def capabilities() -> tuple[Capability, ...]:
         _row("lights of the stage", "y n n ?", "Newton-Warp has one directional light of its own"),
         _row("textures of dome lights", "n n n ?", "MuJoCo's ambient light has no direction"),
         _row("camera poses", "y y y ?"),
-        _row("ray-traced pictures", "n n n ?", "RT cores"),
+        _row("ray-traced pictures", "n ? ? ?", "RT cores; without Kit by --renderer ovrtx, its lights as authored"),
     )
 
 

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 EngineName = Literal["ovphysx", "newton", "isaacsim"]
+RendererName = Literal["newton", "rtx", "ovrtx"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,7 @@ class Engine:
         kit: needs Isaac Sim's Kit, an NVIDIA GPU with RT cores and an accepted EULA.
         substep: longest physics step it is run with, seconds.
         package: distribution whose version identifies the engine.
+        renderer: who draws: Newton-Warp, RTX in Kit, or OVRTX (RTX without Kit).
     """
 
     name: EngineName
@@ -26,6 +31,12 @@ class Engine:
     kit: bool
     substep: float
     package: str
+    renderer: RendererName = "newton"
+
+    @property
+    def ray_traced(self) -> bool:
+        """Whether it draws with RTX: that needs a GPU with ray tracing cores, and starts with stale pictures."""
+        return self.renderer != "newton"
 
 
 ENGINES: dict[str, Engine] = {
@@ -34,7 +45,12 @@ ENGINES: dict[str, Engine] = {
         name="newton", title="Newton (MuJoCo-Warp solver) without Kit", kit=False, substep=0.0025, package="newton"
     ),
     "isaacsim": Engine(
-        name="isaacsim", title="Isaac Sim: PhysX and RTX in Kit", kit=True, substep=0.005, package="isaacsim"
+        name="isaacsim",
+        title="Isaac Sim: PhysX and RTX in Kit",
+        kit=True,
+        substep=0.005,
+        package="isaacsim",
+        renderer="rtx",
     ),
 }
 
@@ -71,6 +87,14 @@ def physics_cfg(engine: Engine) -> Any:
 
 def renderer_cfg(engine: Engine, *, shadows: bool = False) -> Any:
     """Isaac Lab's renderer configuration of the engine."""
+    if engine.renderer == "ovrtx":
+        from isaaclab_ov.renderers import OVRTXRendererCfg
+
+        return OVRTXRendererCfg(
+            colorize_semantic_segmentation=False,
+            log_level="warn",
+            log_file_path=str(Path(tempfile.gettempdir(), f"synthgen-ovrtx-{os.getpid()}.log")),
+        )
     if not engine.kit:
         from isaaclab_newton.renderers import NewtonWarpRendererCfg
 

@@ -10,8 +10,12 @@ from synthgen.sim.registry import SimulatorOptions
 
 def _make(engine: str, options: SimulatorOptions, device: str | None) -> IsaacSimulator:
     # Where to simulate changes no draw, so it is no part of the plan: cuda:0 for a worker that has a GPU.
+    renderer = "ovrtx" if options.choices.get("renderer") == "ovrtx" else None
+    if renderer is not None and device == "cpu":
+        device = None
     return IsaacSimulator(
         engine,
+        renderer=renderer,
         device=os.environ.get("SYNTHGEN_DEVICE") or device,
         rendering=options.rendering,
         shadows=options.shadows,

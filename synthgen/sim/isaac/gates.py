@@ -23,8 +23,8 @@ def check(engine: Engine) -> None:
     """Refuse what cannot work.
 
     Raises:
-        MachineError: wrong Python, Isaac Lab missing, or (isaacsim) Isaac Sim missing, EULA not accepted, no GPU, no
-            RT cores.
+        MachineError: wrong Python, Isaac Lab missing; (isaacsim) Isaac Sim missing, EULA not accepted; (OVRTX) its
+            package missing; (RTX of either kind) no GPU, no RT cores.
     """
     check_python(engine, sys.version_info[:2])
     if find_spec("isaaclab") is None:
@@ -40,7 +40,14 @@ def check(engine: Engine) -> None:
                 f"container (docs/isaac.md), {KITLESS}",
             )
         check_eula(os.environ)
-        check_gpu(visible_gpu())
+    if engine.renderer == "ovrtx" and find_spec("ovrtx") is None:
+        raise MachineError(
+            "--renderer ovrtx needs the package ovrtx, which is not installed",
+            remedy="install 'isaaclab[ovrtx]==3.0.0' in the same environment (it was never tried here), "
+            "or leave --renderer out",
+        )
+    if engine.ray_traced:
+        check_gpu(visible_gpu(), needed_by=f"--simulator {engine.name}" if engine.kit else "--renderer ovrtx")
 
 
 def check_python(engine: Engine, found: tuple[int, int]) -> None:
@@ -71,21 +78,22 @@ def check_eula(environment: os._Environ[str] | dict[str, str]) -> None:
         )
 
 
-def check_gpu(name: str | None) -> None:
-    """Isaac Sim's renderer needs ray tracing cores. ``name``: the GPU, or None.
+def check_gpu(name: str | None, *, needed_by: str = "--simulator isaacsim") -> None:
+    """RTX needs ray tracing cores. ``name``: the GPU, or None; ``needed_by``: the option that asks for RTX.
 
     Raises:
         MachineError: no GPU, or one without RT cores.
     """
+    instead = KITLESS if "isaacsim" in needed_by else "or leave --renderer out: Newton-Warp draws without them"
     if name is None:
         raise MachineError(
-            "--simulator isaacsim needs an NVIDIA GPU, and nvidia-smi shows none",
-            remedy=f"use such a machine, {KITLESS}",
+            f"{needed_by} needs an NVIDIA GPU with RT cores, and nvidia-smi shows none",
+            remedy=f"use such a machine, {instead}",
         )
     if any(model in name.replace("-", " ").split() for model in WITHOUT_RT_CORES):
         raise MachineError(
-            f"{name} has no RT cores, and Isaac Sim's renderer does not run without",
-            remedy=f"use an RTX, L4, L40(S), A10 or A40 GPU, {KITLESS} (newton also runs on this GPU)",
+            f"{name} has no RT cores, which {needed_by} needs",
+            remedy=f"use an RTX, L4, L40(S), A10 or A40 GPU, {instead} (newton also runs on this GPU)",
         )
 
 

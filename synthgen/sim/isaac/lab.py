@@ -26,7 +26,7 @@ from synthgen.sim.isaac.links import Links
 from synthgen.sim.isaac.nvidia import Stock
 from synthgen.sim.isaac.scene_usd import ReadyScene
 
-SPACING = {False: 6.0, True: 16.0}  # metres between environments; with Kit, neighbours would be seen
+SPACING = {False: 6.0, True: 16.0}  # metres between environments; ray tracers would see the neighbours
 STRONG = 1e4  # N m: joints whose force the embodiment does not limit
 NEAR, FAR = 0.02, 30.0  # metres
 FOCAL = 24.0  # mm; only its ratio to the aperture counts
@@ -209,7 +209,7 @@ def _scene_cfg(
 
     # Isaac Lab lets Replicator bind materials only where every environment has prims and physics of its own.
     own = engine.kit and views is not None and bool(drawn_textures.drawn(scene))
-    config = InteractiveSceneCfg(num_envs=num_envs, env_spacing=SPACING[engine.kit], replicate_physics=not own)
+    config = InteractiveSceneCfg(num_envs=num_envs, env_spacing=SPACING[engine.ray_traced], replicate_physics=not own)
     top = "{ENV_REGEX_NS}/Scene"
     config.user = AssetBaseCfg(prim_path=top, spawn=sim_utils.UsdFileCfg(usd_path=str(ready.file)))
     config.robot = robot
@@ -226,7 +226,7 @@ def _scene_cfg(
             setattr(config, f"material{i}", VisualMaterialCfg(prim_path=top + path, spawn=None))
         for i, camera in enumerate((*scene.cameras, *embodiment.cameras)):
             setattr(config, f"camera{i}", _camera_cfg(engine, camera, i, views))
-    if engine.kit:
+    if engine.ray_traced:
         from synthgen.sim.isaac import kit
 
         kit.add_lights(config, scene)

@@ -159,7 +159,7 @@ def _shoot(sim: IsaacSimulator, name: str, poses: list[Pose], count: int) -> dic
         torch.as_tensor(turn, dtype=torch.float32, device=sim.device),
         convention="opengl",
     )
-    for _ in range(1 + (WARM_UPS[sim.engine.kit] if name not in sim._warm else 0)):
+    for _ in range(1 + (WARM_UPS[sim.engine.ray_traced] if name not in sim._warm else 0)):
         if sim.engine.kit:
             sim.handles.sim.render()
         camera.update(0.0, force_recompute=True)

@@ -20,7 +20,7 @@ from synthgen.core.scene import SceneSpec
 from synthgen.core.simulator import CameraImages, RenderRequest, SimState, SimulatorInfo, StateLayout
 from synthgen.embodiments.assets import AssetStore
 from synthgen.sim.isaac import gates, lab, nvidia, pictures, robot_usd, scene_usd
-from synthgen.sim.isaac.engines import ENGINES, Engine
+from synthgen.sim.isaac.engines import ENGINES, Engine, RendererName
 from synthgen.sim.isaac.links import Links, links_of
 from synthgen.sim.isaac.states import StateIO
 
@@ -33,7 +33,8 @@ class IsaacSimulator:
 
     Args:
         engine: "ovphysx", "newton" or "isaacsim".
-        device: "cpu" or "cuda:0"; None: the CPU without Kit, the GPU with it.
+        renderer: "ovrtx" for RTX pictures without Kit; None: the engine's usual one.
+        device: "cpu" or "cuda:0"; None: the GPU where RTX draws, else the CPU.
         timestep: physics step in seconds; None: what the engine does well.
         rendering: make cameras from the start.
         shadows: let distant lights cast shadows (kit-less; RTX always does).
@@ -49,6 +50,7 @@ class IsaacSimulator:
         self,
         engine: str = "ovphysx",
         *,
+        renderer: RendererName | None = None,
         device: str | None = None,
         timestep: float | None = None,
         rendering: bool = True,
@@ -58,11 +60,13 @@ class IsaacSimulator:
         robots: Sequence[str] = (),
     ) -> None:
         self.engine: Engine = ENGINES[engine]
+        if renderer is not None:
+            self.engine = replace(self.engine, renderer=renderer)
         gates.check(self.engine)
         self._nvidia_assets = nvidia_assets
         for name in robots if nvidia_assets else ():
             nvidia.require(nvidia.load(name))
-        self.device = device or ("cuda:0" if self.engine.kit else "cpu")
+        self.device = device or ("cuda:0" if self.engine.ray_traced else "cpu")
         self._timestep = timestep
         self._rendering = rendering
         self._shadows = shadows
