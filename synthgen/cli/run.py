@@ -25,6 +25,7 @@ from synthgen.engine.metrics import Metrics
 from synthgen.engine.planning import Request, command_of, make_plan
 from synthgen.engine.pool import InProcessPool, WorkerPool
 from synthgen.engine.settings import Job, Settings
+from synthgen.sim.registry import values
 from synthgen.store.run import RunStore, joined, plans
 
 FREE = 64 << 20  # bytes that must be free before a run starts
@@ -66,7 +67,7 @@ def names(value: str | None) -> tuple[str, ...]:
 @click.option("--resolution", default="256", show_default=True, metavar="W[xH]", help="Pixels.")
 @click.option("--simulator", default="mujoco", show_default=True, help="Which engine simulates.")
 @click.option("--isaac-assets", is_flag=True, help="NVIDIA's own robot assets (ovphysx, isaacsim).")
-@click.option("--renderer", type=click.Choice(["newton", "rtx", "ovrtx"]), help="Who draws (Isaac Lab's simulators).")
+@click.option("--renderer", type=click.Choice(values("renderer")), help="Who draws (Isaac Lab's simulators).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides every random draw.")
 @click.option("--address", metavar="ADDRESS", help="A Ray cluster: auto, HOST:PORT or ray://HOST:PORT.")
 @click.option("--project", "project_folder", type=click.Path(path_type=Path), help="Your own tasks/ and exporters/.")

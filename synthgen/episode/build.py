@@ -62,7 +62,9 @@ def open_source(
     store = AssetStore(asset_root=asset_root)
     cameras = plan.cameras.get(embodiment_name, ())
     require_cameras(cameras, scene, embodiment)
-    options = SimulatorOptions(root_of=store.root, rendering=bool(cameras), choices=plan.choices)
+    options = SimulatorOptions(
+        root_of=store.root, rendering=bool(cameras), pixels=(plan.width, plan.height), choices=plan.choices
+    )
     simulator = make(plan.simulator, options)
     simulator.load(scene, embodiment, fps=plan.fps, num_envs=num_envs)
     rig = open_rig(task, embodiment, scene, simulator, store.root, fps=plan.fps, clock=clock)

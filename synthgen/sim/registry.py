@@ -28,6 +28,7 @@ class SimulatorOptions:
     Attributes:
         root_of: folder of an asset pack by name; default: the asset cache, fetching what is missing.
         rendering: whether pictures will be asked for. A simulator that cannot draw says so in ``load``.
+        pixels: width and height of those pictures, for backends that must know before they start.
         device: where to simulate ("cpu", "cuda:0"), for backends that have a choice.
         shadows: draw shadows.
         faces: triangles that a robot's visual meshes are reduced to, all together; None = as they come.
@@ -37,6 +38,7 @@ class SimulatorOptions:
 
     root_of: Callable[[str], Path] = field(default_factory=lambda: AssetStore().root)
     rendering: bool = True
+    pixels: tuple[int, int] = (256, 256)
     device: str = "cpu"
     shadows: bool = False
     faces: int | None = 4500
@@ -82,6 +84,11 @@ def check_choices(simulator: str, choices: Mapping[str, str]) -> dict[str, str]:
 
 OPTIONS = {"assets": "--isaac-assets", "renderer": "--renderer {}"}
 """How the command line says a choice."""
+
+
+def values(about: str) -> list[str]:
+    """Everything that may be chosen about something, of any simulator."""
+    return list(dict.fromkeys(v for allowed in CHOICES[about].values() for v in allowed))
 
 
 def options_of(choices: Mapping[str, str]) -> list[str]:

@@ -18,6 +18,7 @@ def _make(engine: str, options: SimulatorOptions, device: str | None) -> IsaacSi
         renderer=renderer,
         device=os.environ.get("SYNTHGEN_DEVICE") or device,
         rendering=options.rendering,
+        pixels=options.pixels,
         shadows=options.shadows,
         root_of=options.root_of,
         nvidia_assets=options.choices.get("assets") == "nvidia",

@@ -43,11 +43,23 @@ def check(engine: Engine) -> None:
     if engine.renderer == "ovrtx" and find_spec("ovrtx") is None:
         raise MachineError(
             "--renderer ovrtx needs the package ovrtx, which is not installed",
-            remedy="install 'isaaclab[ovrtx]==3.0.0' in the same environment (it was never tried here), "
-            "or leave --renderer out",
+            remedy="install 'isaaclab[ovrtx]==3.0.0' in the same environment, or leave --renderer out",
         )
     if engine.ray_traced:
         check_gpu(visible_gpu(), needed_by=f"--simulator {engine.name}" if engine.kit else "--renderer ovrtx")
+
+
+def check_device(engine: Engine, device: str) -> None:
+    """RTX reads what it draws from the GPU that simulates.
+
+    Raises:
+        MachineError: it is to be simulated elsewhere.
+    """
+    if engine.ray_traced and not device.startswith("cuda"):
+        raise MachineError(
+            f"SYNTHGEN_DEVICE={device}: pictures by RTX need the simulation on the GPU",
+            remedy="unset SYNTHGEN_DEVICE, or set it to cuda:0",
+        )
 
 
 def check_python(engine: Engine, found: tuple[int, int]) -> None:

@@ -7,15 +7,20 @@ the sources of the pinned isaaclab and isaacsim wheels by ``tests/isaac/test_kit
 
 from __future__ import annotations
 
+import fcntl
+import itertools
 import os
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthgen.core.errors import MachineError, SimulatorError
 from synthgen.core.pose import Pose
 from synthgen.core.sample import LightSample, SceneSample
 from synthgen.core.scene import Light, SceneSpec
@@ -25,7 +30,8 @@ from synthgen.sim.isaac.links import prim_name
 
 LIGHTS = "/World/SynthgenLights"
 GLOBAL_LIGHTS = ("distant", "dome")  # one per simulation; the others stand in every environment
-ENVIRONMENT = {"ACCEPT_EULA": "Y", "OMNI_KIT_ACCEPT_EULA": "YES", "PRIVACY_CONSENT": "N", "LIVESTREAM": "0"}
+USUAL_ENVIRONMENT = {"PRIVACY_CONSENT": "N", "LIVESTREAM": "0"}  # the licence is for the user to accept: gates.py
+_KEPT: list[Any] = []  # what must live as long as this process
 
 
 def physics_cfg() -> Any:
@@ -42,12 +48,46 @@ def renderer_cfg() -> Any:
     return IsaacRtxRendererCfg(colorize_semantic_segmentation=False)
 
 
+def launch(config: Any, arguments: dict[str, Any]) -> None:
+    """Start Kit for this process, or go on in the one that runs. It is never closed.
+
+    Closing ends the process, or hangs in it; a simulator process is ended from outside once its work is committed.
+
+    Raises:
+        SimulatorError: not on the main thread, where alone Kit can install its signal handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise SimulatorError("Kit can only be started on the main thread of a process")
+    import isaaclab.sim as sim_utils
+    from isaaclab.app import launch_simulation
+
+    prepare_process()
+    running = launch_simulation(config, arguments)
+    running.__enter__()
+    _KEPT.append(running)  # a generator that is forgotten would close Kit
+    sim_utils.create_new_stage()
+
+
+def prepare_process() -> None:
+    """What Kit should find: no live stream, no arguments that are not its own (it is given all it can see)."""
+    for name, value in USUAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    del sys.argv[1:]
+
+
 def launch_args(*, portable_root: Path | None = None) -> dict[str, Any]:
     """For ``launch_simulation``: headless, one GPU for CUDA and graphics, a folder of its own, our stdout left alone.
 
-    Two Kit processes may not share a portable root: its key-value store takes a lock.
+    With ``multi_gpu`` off, Isaac Lab's launcher lets graphics run on the GPU of ``device``.
+
+    Raises:
+        MachineError: the folder's path has a space, at which Isaac Lab would split it.
     """
-    root = portable_root or Path(os.environ.get("SYNTHGEN_KIT_ROOT") or tempfile.mkdtemp(prefix="synthgen-kit-"))
+    root = portable_root or own_root()
+    if any(c.isspace() for c in str(root)):
+        raise MachineError(
+            f"Kit's folder {root} has a space in its path", remedy="set SYNTHGEN_KIT_ROOT to a path without one"
+        )
     return {
         "headless": True,
         "livestream": 0,
@@ -61,6 +101,45 @@ def launch_args(*, portable_root: Path | None = None) -> dict[str, Any]:
             )
         ),
     }
+
+
+def own_root() -> Path:
+    """A folder for Kit's caches, logs and settings that no other running process has.
+
+    Two Kit processes may not share one: its key-value store takes a lock. The first folder that is free below
+    ``SYNTHGEN_KIT_ROOT`` (or a folder of this user's in the temporary one) is taken until this process ends, so that
+    the next process finds the shaders that this one compiled.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    usual = Path(tempfile.gettempdir(), f"synthgen-kit-{os.getuid()}")
+    return _own_root(Path(os.environ.get("SYNTHGEN_KIT_ROOT") or usual))
+
+
+@cache
+def _own_root(base: Path) -> Path:
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if base.stat().st_uid != os.getuid():
+            raise PermissionError(13, "it belongs to somebody else")
+        for number in itertools.count():
+            lock = os.open(base / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                continue
+            _KEPT.append(lock)
+            root = base / str(number)
+            root.mkdir(exist_ok=True)
+            return root
+    except OSError as error:
+        raise MachineError(
+            f"Kit's folder {base} cannot be used: {error.strerror}",
+            remedy="set SYNTHGEN_KIT_ROOT to a folder of yours that you can write to",
+        ) from error
+    raise AssertionError("unreachable")
 
 
 def add_lights(config: Any, scene: SceneSpec) -> None:

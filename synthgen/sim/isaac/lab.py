@@ -127,7 +127,12 @@ def build(
     )
     stack = contextlib.ExitStack()
     try:
-        stack.enter_context(launch_simulation(everything, arguments))
+        if engine.kit:
+            from synthgen.sim.isaac import kit
+
+            kit.launch(everything, arguments)
+        else:
+            stack.enter_context(launch_simulation(everything, arguments))
         sim = SimulationContext(everything.sim)
         stack.callback(SimulationContext.clear_instance)
         lab = InteractiveScene(everything.scene)

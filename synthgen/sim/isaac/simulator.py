@@ -36,7 +36,8 @@ class IsaacSimulator:
         renderer: "ovrtx" for RTX pictures without Kit; None: the engine's usual one.
         device: "cpu" or "cuda:0"; None: the GPU where RTX draws, else the CPU.
         timestep: physics step in seconds; None: what the engine does well.
-        rendering: make cameras from the start.
+        rendering: make cameras from the start. pixels: width and height of their pictures, which another request
+            changes by starting the simulation anew.
         shadows: let distant lights cast shadows (kit-less; RTX always does).
         root_of: folder of an asset pack by name; None: the asset store's.
         nvidia_assets: load NVIDIA's own robots instead of ours, see ``nvidia``.
@@ -54,6 +55,7 @@ class IsaacSimulator:
         device: str | None = None,
         timestep: float | None = None,
         rendering: bool = True,
+        pixels: tuple[int, int] = (pictures.USUAL.width, pictures.USUAL.height),
         shadows: bool = False,
         root_of: Callable[[str], Any] | None = None,
         nvidia_assets: bool = False,
@@ -67,8 +69,10 @@ class IsaacSimulator:
         for name in robots if nvidia_assets else ():
             nvidia.require(nvidia.load(name))
         self.device = device or ("cuda:0" if self.engine.ray_traced else "cpu")
+        gates.check_device(self.engine, self.device)
         self._timestep = timestep
         self._rendering = rendering
+        self._pixels = pixels
         self._shadows = shadows
         self._root_of = root_of or AssetStore().root
         self._loaded = False
@@ -96,7 +100,9 @@ class IsaacSimulator:
         wanted = self._timestep or self.engine.substep
         self._substeps = max(1, math.ceil(1.0 / fps / wanted - 1e-9))
         self.dt = 1.0 / fps / self._substeps
-        self._build(replace(pictures.USUAL, shadows=self._shadows) if self._rendering else None)
+        width, height = self._pixels
+        views = replace(pictures.USUAL, width=width, height=height, shadows=self._shadows)
+        self._build(views if self._rendering else None)
         self._targets = np.tile(embodiment.home_targets(), (num_envs, 1))
         self._loaded = True
         self._io.write(self._io.rest([SceneSample(slots={}, bodies={})] * num_envs), range(num_envs))
