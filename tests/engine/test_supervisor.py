@@ -218,6 +218,16 @@ def test_a_full_disk_is_reported_not_restarted(make_job: MakeJob, faults: Path) 
     assert run_all(job)[1][0]["end"] == "committed"
 
 
+def test_an_exporter_that_raises_is_reported_and_no_strike_against_the_slot(make_job: MakeJob, faults: Path) -> None:
+    job = make_job()
+    arm(faults, "tiny.add", "raise")
+    _, results = run_all(job)
+    assert (results[0]["end"], results[0]["type"]) == ("fatal", "ExporterError")
+    assert "format 'tiny' failed writing slot 0" in str(results[0]["message"])
+    assert not (job.root / "strikes").exists()
+    assert run_all(job)[1][0]["end"] == "committed"
+
+
 def test_a_leaking_simulator_is_replaced_between_episodes(
     make_job: MakeJob, faults: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

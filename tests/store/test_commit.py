@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from store_helpers import POINTS, Fill, in_a_process, in_processes, runner_of
 
-from synthgen.core.errors import DamagedShardError, PlanMismatchError, StorageError, UsageError
+from synthgen.core.errors import DamagedShardError, ExporterError, PlanMismatchError, StorageError, UsageError
 from synthgen.core.failpoint import arm
 from synthgen.store.gc import orphans, remove, sweep
 from synthgen.store.record import CommitRecord
@@ -189,6 +189,21 @@ def test_files_that_do_not_verify_are_never_committed(store: RunStore, monkeypat
         runner_of(store, shard).run(shard, defer=(), stop=lambda: False)
     assert store.committed() == set()
     assert list((store.root / "shards").iterdir()) == []
+
+
+@pytest.mark.parametrize(("point", "doing"), [("tiny.add", "writing slot 0 of fake"), ("tiny.verify", "re-reading")])
+def test_an_exporter_that_raises_is_named_and_the_run_goes_on(
+    store: RunStore, fill: Fill, armed: Path, point: str, doing: str
+) -> None:
+    arm(armed, point, "raise")
+    with pytest.raises(ExporterError, match=f"format 'tiny' failed {doing}.*RuntimeError") as caught:
+        fill(store)
+    assert "mend its exporter" in caught.value.remedy
+    assert store.committed() == set()
+    assert list((store.root / "shards").iterdir()) == []
+    assert len(list((store.root / "spool").rglob("*.episode"))) > 0  # nothing is made twice
+    fill(store)
+    assert_whole(store)
 
 
 def test_a_plan_of_any_size_costs_no_memory(tmp_path: Path) -> None:
