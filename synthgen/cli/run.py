@@ -246,14 +246,19 @@ def finish(job: Job, store: RunStore, *, as_json: bool, episodes_per_dataset: in
     from synthgen.store.gc import sweep
     from synthgen.store.status import status
 
+    command = command_of(job.plan, store.root.name)
+    if len(job.project.roots) > 1:
+        command += f" --project {job.project.roots[0].name}"
+    if episodes_per_dataset is not None:
+        command += f" --episodes-per-dataset {episodes_per_dataset}"
     made = finalize(
         store,
         exporters_of(job.plan, job.project),
-        command=command_of(job.plan, store.root.name),
+        command=command,
         episodes_per_dataset=episodes_per_dataset or EPISODES_PER_DATASET,
     )
     sweep(store)
-    report = write_report(store.root, command=command_of(job.plan, store.root.name))
+    report = write_report(store.root, command=command)
     state = status(store)
     if as_json:
         end = state.to_json() | {"datasets": [str(d.root) for d in made], "report": str(report)}

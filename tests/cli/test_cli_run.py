@@ -49,6 +49,24 @@ def test_a_run_says_where_everything_is_and_status_agrees(synthgen: Synthgen, tm
     assert "3 of 3 shards committed" in table.out or "shards committed; complete" in table.out
 
 
+def test_the_card_holds_the_command_that_makes_it_again(
+    synthgen: Synthgen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthgen.testing.exporter_tests import digests
+
+    (tmp_path / "again").mkdir()
+    options = ("--embodiments", "franka", "--shard-size", 2, "--episodes-per-dataset", 2, "--formats", "gr00t")
+    end = synthgen("run", *FAKE, *options, "--n", 4, "--out", tmp_path / "run")
+    assert end.code == 0, end.err
+    card = (tmp_path / "run/gr00t/franka-001/README.md").read_text()
+    command = next(line for line in card.splitlines() if line.startswith("synthgen run "))
+    monkeypatch.chdir(tmp_path / "again")
+    end = synthgen(*command.split()[1:], "--workers", 0)
+    assert end.code == 0, end.err
+    for part in ("franka-000", "franka-001"):
+        assert digests(tmp_path / "again/run/gr00t" / part) == digests(tmp_path / "run/gr00t" / part)
+
+
 def test_progress_is_json_lines_without_a_terminal(synthgen: Synthgen, tmp_path: Path) -> None:
     end = synthgen("run", *FAKE, "--n", 3, "--out", tmp_path / "run", "--json")
     lines = [json.loads(line) for line in end.err.splitlines()]
