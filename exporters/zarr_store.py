@@ -29,7 +29,7 @@ from synthgen.formats.folder import link, write_json
 from synthgen.formats.lerobot import Names, image_key, info_features, renumber
 from synthgen.formats.manifest import ShardManifest
 from synthgen.formats.piece import Piece
-from synthgen.formats.problem import Problem
+from synthgen.formats.problem import Problem, raise_first
 from synthgen.formats.shard import ShardBook, column_of, held_by_columns
 from synthgen.formats.summary import DatasetStatistics
 from synthgen.formats.tables_check import check_episodes, check_names, check_stats
@@ -117,13 +117,14 @@ class ZarrAssembly(Assembly):
     """Links stores and writes the tables beside them; memory holds one store's subtask numbers."""
 
     def __init__(self, root: Path, manifest: ShardManifest, *, jpeg: bool) -> None:
-        self._root, self._jpeg = root, jpeg
+        self._root, self._dataset, self._jpeg = root, manifest.dataset, jpeg
         self._table = EpisodesTable(root)
         self._stores = 0
 
     def add(self, piece: Piece, rows: pa.Table) -> None:
         """See ``Assembly``."""
         source = piece.files["store"][0]
+        raise_first(source.parent, incomplete(source, source.name, self._dataset, jpeg=self._jpeg))
         name = STORE.format(number=self._stores)
         for path in sorted(source.rglob("*")):
             if path.is_file():
@@ -199,8 +200,7 @@ class Zarr(PieceFormat):
         store = open_store(path)
         features = frame_features(dataset)
         keys = [image_key(c.name) for c in dataset.cameras]
-        arrays = [f"data/{f.name}" for f in features] + ["meta/episode_ends", "meta/task_index"]
-        yield from check_complete(file, path, store, [*arrays, *(self._blob(k) for k in keys)])
+        yield from incomplete(path, file, dataset, jpeg=self._jpeg)
         length = rows.column("length").to_numpy()
         ends = np.cumsum(length)
         for name, want in (("meta/episode_ends", ends), ("row_to", ends), ("row_from", ends - length)):
@@ -239,7 +239,9 @@ class Zarr(PieceFormat):
         if self._jpeg:  # the records leave nothing out
             yield from super().read_piece(piece, rows, dataset, wanted)
             return
-        store = open_store(piece.files["store"][0])
+        path = piece.files["store"][0]
+        raise_first(path.parent, incomplete(path, path.name, dataset, jpeg=False))
+        store = open_store(path)
         columns = {name: read_rows(store, f"data/{column}") for name, column in column_of(dataset).items()}
         for row in wanted:
             mine = slice(rows.column("row_from")[row].as_py(), rows.column("row_to")[row].as_py())
@@ -247,7 +249,7 @@ class Zarr(PieceFormat):
             yield {name: values[mine] for name, values in columns.items()}, videos
 
     def _blob(self, key: str) -> str:
-        return f"data/{key}" if self._jpeg else f"videos/{key}"
+        return blob(key, jpeg=self._jpeg)
 
     def _check_pictures(
         self, file: str, store: zarr.Group, key: str, length: NDArray, *, decode: bool
@@ -267,6 +269,18 @@ class Zarr(PieceFormat):
                 Image.open(io.BytesIO(blob)).load()
             except OSError as error:
                 yield Problem(file=where, where=f"row {i}", what=f"is no JPEG: {error}")
+
+
+def incomplete(path: Path, file: str, dataset: DatasetSpec, *, jpeg: bool) -> Iterator[Problem]:
+    """Arrays or files that a store lacks, which Zarr would read as zeros; ``file``: the store's name in messages."""
+    blobs = [blob(image_key(c.name), jpeg=jpeg) for c in dataset.cameras]
+    arrays = [f"data/{f.name}" for f in frame_features(dataset)] + ["meta/episode_ends", "meta/task_index"]
+    return check_complete(file, path, open_store(path), [*arrays, *blobs])
+
+
+def blob(key: str, *, jpeg: bool) -> str:
+    """Where a camera's pictures lie in a store."""
+    return f"data/{key}" if jpeg else f"videos/{key}"
 
 
 def _column(store: zarr.Group, name: str) -> NDArray:

@@ -209,6 +209,18 @@ def test_merging_a_set_without_a_file_names_it_and_goes_on_once_mended(formats, 
     assert formats["lerobot"].merge([good, tmp_path / "set"], tmp_path / "merged").episodes == 8
 
 
+def test_a_zarr_chunk_that_is_missing_is_not_read_as_zeros(formats, tmp_path):
+    from synthgen.formats.transfer import write_dataset
+
+    root = make(formats["zarr"], tmp_path, tmp_path / "set")
+    (root / "stores/s-000001.zarr/data/action/c/0/0").unlink()
+    with pytest.raises(SynthgenError, match=r"s-000001.zarr: data/action: has 0 of its 1 files"):
+        formats["zarr"].merge([root, root], tmp_path / "merged")
+    with pytest.raises(SynthgenError, match=r"s-000001.zarr: data/action: has 0 of its 1 files"):
+        write_dataset(formats["gr00t"], dataset_spec(), formats["zarr"].read(root), tmp_path / "out")
+    assert not (tmp_path / "merged").exists() and not (tmp_path / "out").exists()
+
+
 def test_merge_links_videos(formats, good, tmp_path):
     formats["lerobot"].merge([good, good], tmp_path / "merged")
     source = {p.stat().st_ino for p in good.glob("videos/*/*/*.mp4")}
