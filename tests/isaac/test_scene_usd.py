@@ -56,6 +56,15 @@ def test_what_exists_once_per_simulation_is_switched_off(kitchen):
     assert not [p for p in stage.Traverse() if any(p.IsA(k) for k in kinds)]
 
 
+@pytest.mark.parametrize("place", ["/World/Physics", "/PhysicsScene"])
+def test_nothing_belongs_to_a_physics_scene_that_is_off(cache, place):
+    owned = f"rel physics:simulationOwner = <{place}>\n            float physics:mass = 0.1"
+    ready = scene_usd.prepare(load_scene(edited(cache, "float physics:mass = 0.1", owned)))
+    assert ready.prefix == "/World", "a scene beside the root is no reason for a copy"
+    stage = Usd.Stage.Open(str(ready.file))
+    assert not UsdPhysics.RigidBodyAPI(stage.GetPrimAtPath("/Scene/things/block")).GetSimulationOwnerRel().GetTargets()
+
+
 def test_a_drawer_is_a_fixed_articulation_anchored_inside_the_scene(kitchen):
     _, ready, stage = kitchen
     (mechanism,) = ready.mechanisms

@@ -56,7 +56,8 @@ def _stays_behind(prim: Usd.Prim, root: Usd.Prim) -> bool:
     xform = UsdGeom.Xformable(prim)
     if xform and xform.GetResetXformStack():
         return True
-    targets = [t for relation in prim.GetRelationships() for t in relation.GetTargets()]
+    relations = [r for r in prim.GetRelationships() if r.GetName() != "physics:simulationOwner"]  # scenes are left out
+    targets = [t for relation in relations for t in relation.GetTargets()]
     return any(not t.HasPrefix(root.GetPath()) and t != Sdf.Path.absoluteRootPath for t in targets)
 
 

@@ -5,7 +5,7 @@ The stage itself is not changed. What the layer says on top (each item is a trap
 - Its default prim becomes ``/Scene``, so that it can be spawned under every environment. Isaac Lab ignores units and
   up-axis and overwrites the spawned prim's transform: of a stage that has such, a converted copy is referenced.
 - Physics scenes and lights that shine everywhere are switched off: there is one of each per simulation, not per
-  environment.
+  environment. So nothing belongs to a physics scene of the stage.
 - Bodies held by joints get an articulation root, joints a drive; joints to the world are anchored to the prim above the
   body instead, because Newton shifts world anchors in every environment but the first.
 - Concave colliders are replaced by the convex pieces that every engine of ours uses.
@@ -250,6 +250,10 @@ class _Writer:
         for prim in list(Usd.PrimRange(root.GetPrim())):
             if prim.IsA(UsdPhysics.Scene) or prim.IsA(UsdLux.DistantLight) or prim.IsA(UsdLux.DomeLight):
                 prim.SetActive(False)
+                continue
+            owner = prim.GetRelationship("physics:simulationOwner")
+            if owner and owner.GetTargets():
+                owner.SetTargets([])
         for mechanism in mechanisms:
             self._mechanism(mechanism)
         for body in scene.bodies.values():
