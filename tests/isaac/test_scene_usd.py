@@ -144,9 +144,10 @@ def test_the_built_in_scenes_are_taken(cache, name):
 def test_a_concave_collider_becomes_convex_pieces(cache):
     text = KITCHEN.read_text()
     ell = """
-            def Mesh "ell" (prepend apiSchemas = ["PhysicsCollisionAPI", "PhysicsMeshCollisionAPI"])
+            def Mesh "ell" (prepend apiSchemas = ["PhysicsCollisionAPI", "PhysicsMeshCollisionAPI", "PhysicsMassAPI"])
             {
                 uniform token physics:approximation = "convexDecomposition"
+                float physics:density = 300
                 uniform token subdivisionScheme = "none"
                 point3f[] points = [(0,0,0),(.1,0,0),(.1,.02,0),(.02,.02,0),(.02,.1,0),(0,.1,0),
                                     (0,0,.02),(.1,0,.02),(.1,.02,.02),(.02,.02,.02),(.02,.1,.02),(0,.1,.02)]
@@ -156,6 +157,7 @@ def test_a_concave_collider_becomes_convex_pieces(cache):
             }
 """
     path = cache / "ell.usda"
+    text = text.replace("            float physics:mass = 0.5\n", "", 1)  # the tray weighs what its parts do
     path.write_text(text.replace('            def Cube "bottom"', ell + '            def Cube "bottom"', 1))
     scene = load_scene(path)
     pieces = next(g for g in scene.bodies["/World/things/tray"].geoms if g.kind == "mesh").hulls
@@ -163,6 +165,8 @@ def test_a_concave_collider_becomes_convex_pieces(cache):
     stage = Usd.Stage.Open(str(scene_usd.prepare(scene).file))
     source = UsdPhysics.CollisionAPI(stage.GetPrimAtPath("/Scene/things/tray/ell"))
     assert source.GetCollisionEnabledAttr().Get() is False
+    tray = UsdPhysics.MassAPI(stage.GetPrimAtPath("/Scene/things/tray"))
+    assert tray.GetMassAttr().Get() == pytest.approx(scene.bodies["/World/things/tray"].mass) != 0.0
     made = [p for p in stage.GetPrimAtPath("/Scene/things/tray").GetChildren() if p.GetName().startswith("ell_hull")]
     assert len(made) == len(pieces)
     for prim in made:

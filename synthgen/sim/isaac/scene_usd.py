@@ -32,7 +32,7 @@ from synthgen.embodiments.assets import cache_folder
 from synthgen.sim.isaac import metric_usd, textures
 from synthgen.sim.isaac.links import prim_name
 
-RECIPE = 5  # raise when what is written changes
+RECIPE = 6  # raise when what is written changes
 ROOT = "/Scene"
 SHELF_HEIGHT = 40.0  # metres above the environment's origin
 SHELF_GAP = 0.6  # metres between parked things
@@ -258,6 +258,8 @@ class _Writer:
             self._mechanism(mechanism)
         for body in scene.bodies.values():
             self._label(body.path)
+            # A collider that is replaced by its pieces takes its mass or density with it.
+            UsdPhysics.MassAPI.Apply(self._prim(body.path)).CreateMassAttr(float(body.mass))
             for geom in body.geoms:
                 if not geom.collides:
                     continue
