@@ -104,13 +104,15 @@ class Journal:
         self._file = path.open("a", buffering=1)
         self._run = run[:16]
         self._last = 0.0
+        self._unkept: Progress | None = None
 
     def progress(self, progress: Progress) -> None:
-        """See ``View``; every half minute it is kept."""
+        """See ``View``; every half minute it is kept, and the last one."""
         self._view.progress(progress)
+        self._unkept = progress
         if time.monotonic() - self._last >= KEPT_EVERY:
             self._last = time.monotonic()
-            self._keep({"event": "progress", **progress.to_json()})
+            self._keep_progress()
 
     def say(self, event: str, message: str, **fields: Any) -> None:
         """See ``View``."""
@@ -119,8 +121,14 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and the view."""
+        self._keep_progress()
         self._view.close()
         self._file.close()
+
+    def _keep_progress(self) -> None:
+        progress, self._unkept = self._unkept, None
+        if progress is not None:
+            self._keep({"event": "progress", **progress.to_json()})
 
     def _keep(self, line: dict[str, Any]) -> None:
         with suppress(OSError):  # a full disk is reported by whom it stops

@@ -3,71 +3,101 @@
 from __future__ import annotations
 
 import importlib
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from synthgen.engine.progress import Progress
+from synthgen.engine.progress import CellProgress, Progress
 
 PREFIX = "synthgen_"
+CELL = ("task", "embodiment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric: a counter only grows while its driver lives; a gauge is a value of now. ``run`` is a tag of each."""
+
+    kind: Literal["Counter", "Gauge"]
+    help: str
+    tags: tuple[str, ...] = ()
+
+    def exported(self, name: str) -> str:
+        """The name that Ray's agent gives it."""
+        return f"ray_{PREFIX}{name}{'_total' if self.kind == 'Counter' else ''}"
+
+
+METRICS: Mapping[str, Metric] = {
+    "episodes": Metric(kind="Counter", help="attempts by outcome", tags=(*CELL, "outcome")),
+    "phase_seconds": Metric(kind="Counter", help="worker seconds by phase", tags=(*CELL, "phase")),
+    "boots": Metric(kind="Counter", help="simulators started"),
+    "failed_boots": Metric(kind="Counter", help="simulators that did not start"),
+    "restarts": Metric(kind="Counter", help="simulators replaced, by reason", tags=("reason",)),
+    "commits": Metric(kind="Counter", help="shards committed by this command's workers"),
+    "conflicts": Metric(kind="Counter", help="shards that another worker had committed first"),
+    "done": Metric(kind="Gauge", help="episodes safe in storage", tags=CELL),
+    "requested": Metric(kind="Gauge", help="episodes asked for", tags=CELL),
+    "quarantined": Metric(kind="Gauge", help="slots given up", tags=CELL),
+    "workers": Metric(kind="Gauge", help="workers by what they do", tags=("state",)),
+    "memory_bytes": Metric(kind="Gauge", help="resident bytes of all simulators"),
+    "largest_memory_bytes": Metric(kind="Gauge", help="resident bytes of the largest simulator"),
+}
 
 
 class Metrics:
-    """Ray metrics of one run, fed with every ``Progress``.
+    """Ray metrics of one run (``METRICS``), fed with every ``Progress`` of its driver.
 
-    Exported by each node's Ray agent: ``ray start --metrics-export-port`` says where. Names, with their tags:
-    ``synthgen_episodes`` (task, embodiment, outcome), ``synthgen_phase_seconds`` (task, embodiment, phase),
-    ``synthgen_boots``, ``synthgen_failed_boots``, ``synthgen_restarts`` (cause), ``synthgen_commits``,
-    ``synthgen_commit_conflicts``, ``synthgen_memory_bytes``, ``synthgen_workers`` (state), ``synthgen_done`` and
-    ``synthgen_requested`` and ``synthgen_quarantined`` (task, embodiment).
+    Exported by the Ray agent of the driver's node: ``ray start --metrics-export-port`` says where.
 
     Args:
         run: name of the run folder, a tag of every metric.
-        make: for tests; None = ``ray.util.metrics``.
+        make: what makes them; None = ``ray.util.metrics``. For tests.
     """
 
     def __init__(self, run: str, *, make: Any = None) -> None:
-        self._make: Any = make or importlib.import_module("ray.util.metrics")
+        make = make or importlib.import_module("ray.util.metrics")
         self._run = run
-        self._known: dict[str, Any] = {}
-        self._told: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        self._metrics = {
+            name: getattr(make, m.kind)(PREFIX + name, description=m.help, tag_keys=(*m.tags, "run"))
+            for name, m in METRICS.items()
+        }
+        self._told: dict[tuple[str, ...], float] = {}
         self._states: set[str] = set()
 
     def update(self, progress: Progress) -> None:
         """Bring every metric up to date."""
-        for c in progress.cells:
-            cell = {"task": c.task, "embodiment": c.embodiment}
-            self._count("episodes", "attempts by outcome", c.made, {**cell, "outcome": "success"})
-            for reason, count in c.failed.items():
-                self._count("episodes", "attempts by outcome", count, {**cell, "outcome": reason})
-            for phase, seconds in c.seconds.items():
-                self._count("phase_seconds", "worker seconds by phase", seconds, {**cell, "phase": phase})
-            self._gauge("done", "episodes safe in storage", c.done, cell)
-            self._gauge("requested", "episodes asked for", c.requested, cell)
-            self._gauge("quarantined", "slots given up", c.quarantined, cell)
-        for cause, count in progress.restarts.items():
-            self._count("restarts", "simulators replaced", count, {"cause": cause})
-        self._count("boots", "simulators started", progress.boots, {})
-        self._count("failed_boots", "simulators that did not start", progress.failed_boots, {})
-        self._count("commits", "shards committed by this run's workers", progress.commits, {})
-        self._count("commit_conflicts", "shards that another worker had committed first", progress.conflicts, {})
-        self._gauge("memory_bytes", "resident bytes of all simulators", progress.memory, {})
+        for cell in progress.cells:
+            self._cell(cell)
+        for reason, count in progress.restarts.items():
+            self._set("restarts", count, reason)
+        self._set("boots", progress.boots)
+        self._set("failed_boots", progress.failed_boots)
+        self._set("commits", progress.commits)
+        self._set("conflicts", progress.conflicts)
+        self._set("memory_bytes", progress.memory)
+        self._set("largest_memory_bytes", progress.largest_memory)
         self._states |= progress.workers.keys()
         for state in self._states:
-            self._gauge("workers", "workers by state", progress.workers.get(state, 0), {"state": state})
+            self._set("workers", progress.workers.get(state, 0), state)
 
-    def _count(self, name: str, description: str, total: float, tags: Mapping[str, str]) -> None:
-        key = (name, tuple(sorted(tags.items())))
-        more = total - self._told[key]
+    def _cell(self, c: CellProgress) -> None:
+        cell = (c.task, c.embodiment)
+        self._set("episodes", c.made, *cell, "success")
+        for reason, count in c.failed.items():
+            self._set("episodes", count, *cell, reason)
+        for phase, seconds in c.seconds.items():
+            self._set("phase_seconds", seconds, *cell, phase)
+        self._set("done", c.done, *cell)
+        self._set("requested", c.requested, *cell)
+        self._set("quarantined", c.quarantined, *cell)
+
+    def _set(self, name: str, value: float, *tags: str) -> None:
+        metric = METRICS[name]
+        named = {**dict(zip(metric.tags, tags, strict=True)), "run": self._run}
+        if metric.kind == "Gauge":
+            self._metrics[name].set(value, tags=named)
+            return
+        key = (name, *tags)
+        more = value - self._told.get(key, 0.0)
         if more > 0:
-            self._told[key] = total  # type: ignore[assignment] - seconds are floats
-            self._metric("Counter", name, description, tags).inc(more, tags={**tags, "run": self._run})
-
-    def _gauge(self, name: str, description: str, value: float, tags: Mapping[str, str]) -> None:
-        self._metric("Gauge", name, description, tags).set(value, tags={**tags, "run": self._run})
-
-    def _metric(self, kind: str, name: str, description: str, tags: Mapping[str, str]) -> Any:
-        if name not in self._known:
-            keys = (*sorted(tags), "run")
-            self._known[name] = getattr(self._make, kind)(PREFIX + name, description=description, tag_keys=keys)
-        return self._known[name]
+            self._told[key] = value
+            self._metrics[name].inc(more, tags=named)

@@ -49,7 +49,7 @@ class Progress:
         rate: trajectories per second over the last minute, or None; eta: seconds to go, or None.
         restarts: simulators replaced, by cause.
         seconds: since this command started.
-        memory: resident bytes of all simulators.
+        memory, largest_memory: resident bytes of all simulators, and of the largest.
         boots, failed_boots, commits, conflicts: simulators started, not started; shards committed, and shards that
             another worker had committed first.
     """
@@ -62,6 +62,7 @@ class Progress:
     restarts: Mapping[str, int]
     seconds: float
     memory: int
+    largest_memory: int
     boots: int
     failed_boots: int
     commits: int
@@ -88,6 +89,7 @@ class Progress:
             "workers": dict(self.workers),
             "restarts": dict(self.restarts),
             "memory_bytes": self.memory,
+            "largest_memory_bytes": self.largest_memory,
             "cells": [
                 {
                     "task": c.task,
@@ -146,6 +148,7 @@ class Tracker:
             restarts=restarts,
             seconds=time.monotonic() - self._began,
             memory=sum(int(s["memory"]) for s in self._latest.values()),
+            largest_memory=max((int(s["memory"]) for s in self._latest.values()), default=0),
             boots=self.boots,
             failed_boots=self.failed_boots,
             commits=sum(int(s["commits"]) for s in said),

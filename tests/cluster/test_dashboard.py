@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from typing import Any
 
-import pytest
-from deployment import CLUSTER, ROOT
+from deployment import CLUSTER
+
+from synthgen.engine.metrics import METRICS
 
 DASHBOARD = json.loads((CLUSTER / "grafana" / "dashboard.json").read_text())
-SUFFIXES = {"Counter": "_total", "Gauge": ""}
-
-
-def exported() -> dict[str, set[str]]:
-    """Metrics that synthgen/engine declares, under the names that Ray gives them (run: 2.60) -> their tags."""
-    found: dict[str, set[str]] = {}
-    for path in (ROOT / "synthgen" / "engine").glob("*.py"):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                kind = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                name = node.args[0].value
-                if kind in SUFFIXES and isinstance(name, str) and name.startswith("synthgen_"):
-                    keys = next((k.value for k in node.keywords if k.arg == "tag_keys"), None)
-                    tags = {c.value for c in ast.walk(keys) if isinstance(c, ast.Constant)} if keys else set()
-                    found[f"ray_{name}{SUFFIXES[kind]}"] = {str(t) for t in tags}
-    return found
+EXPORTED = {metric.exported(name): {*metric.tags, "run"} for name, metric in METRICS.items()}
 
 
 def queries() -> list[tuple[str, str]]:
@@ -48,7 +32,7 @@ def test_panels_are_complete_and_do_not_overlap() -> None:
         assert not cells & taken and max(x for x, _ in cells) < 24
         taken |= cells
     assert len({p["id"] for p in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
-    assert [v["name"] for v in DASHBOARD["templating"]["list"]] == ["source"]
+    assert [v["name"] for v in DASHBOARD["templating"]["list"]] == ["source", "run"]
 
 
 def test_parentheses_match() -> None:
@@ -58,12 +42,12 @@ def test_parentheses_match() -> None:
 
 
 def test_every_metric_exists_in_the_engine() -> None:
-    known = exported()
-    if not known:
-        pytest.skip("the engine exports no metrics yet")
     asked = {m for expression, _ in queries() for m in re.findall(r"ray_synthgen_\w+", expression)}
-    assert asked <= known.keys(), f"not exported: {sorted(asked - known.keys())}"
+    assert asked <= EXPORTED.keys(), f"not exported: {sorted(asked - EXPORTED.keys())}"
+    assert EXPORTED.keys() <= asked, f"not shown: {sorted(EXPORTED.keys() - asked)}"
     for expression, legend in queries():
         used = set(re.findall(r"\{\{(\w+)\}\}", legend)) | set(re.findall(r"by \((\w+)\)", expression))
-        for metric in re.findall(r"ray_synthgen_\w+", expression):
-            assert used <= known[metric], f"{metric} has no tag {sorted(used - known[metric])}"
+        for metric, filtered in re.findall(r"(ray_synthgen_\w+)(?:\{([^}]*)\})?", expression):
+            tags = used | set(re.findall(r"(\w+)=~?\"", filtered))
+            assert tags <= EXPORTED[metric], f"{metric} has no tag {sorted(tags - EXPORTED[metric])}"
+            assert 'run=~"$run"' in filtered, f"{expression}: {metric} of every run together"

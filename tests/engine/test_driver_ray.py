@@ -61,6 +61,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.fields: dict[str, dict[str, Any]] = {}
         self.last: Progress | None = None
 
     def progress(self, progress: Progress) -> None:
@@ -68,6 +69,7 @@ class Listener:
 
     def say(self, event: str, message: str, **fields: Any) -> None:
         self.said.append(event)
+        self.fields[event] = fields
 
 
 def drive(
@@ -152,6 +154,9 @@ def test_kill_of_a_child_costs_the_attempt_it_was_on_and_nothing_else(
     thread.join(120)
     assert isinstance(end[0], Listener), end
     assert end[0].last.restarts == {"killed by SIGKILL": 1}
+    told = end[0].fields["simulator_died"]
+    assert (told["shard"], told["slot"], told["attempt"], told["phase"]) == ("fake.g1.000001", 3, 0, "step")
+    assert told["worker"] in ("w0000", "w0001") and told["cause"] == "killed by SIGKILL"
     assert finished(job) == reference
     assert Counter(begun.read_text().split()) == attempts_of(job) + Counter(["g1.3.0"])
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from synthgen.engine.metrics import Metrics
+from synthgen.engine.metrics import METRICS, PREFIX, Metrics
 from synthgen.engine.progress import CellProgress, Progress
 
 
@@ -56,6 +56,7 @@ def test_counters_grow_by_what_is_new_and_gauges_follow() -> None:
         restarts={"hang": 1},
         seconds=1.0,
         memory=100,
+        largest_memory=60,
         boots=2,
         failed_boots=0,
         commits=1,
@@ -64,11 +65,15 @@ def test_counters_grow_by_what_is_new_and_gauges_follow() -> None:
     metrics.update(first)
     metrics.update(first)
     more = replace(cell, done=5, made=5, failed=Counter(dropped=1), seconds=Counter(physics=4.0))  # type: ignore[arg-type]
-    metrics.update(replace(first, cells=(more,), workers={"idle": 2}, restarts={"hang": 3}, memory=50))
+    metrics.update(
+        replace(first, cells=(more,), workers={"idle": 2}, restarts={"hang": 3}, memory=50, failed_boots=1, conflicts=1)
+    )
     assert kept.values[("synthgen_episodes", "e", "success", "t")] == 5
     assert kept.values[("synthgen_episodes", "e", "dropped", "t")] == 1
     assert kept.values[("synthgen_phase_seconds", "e", "physics", "t")] == 4.0
     assert kept.values[("synthgen_restarts", "hang")] == 3
     assert kept.values[("synthgen_memory_bytes",)] == 50
+    assert kept.values[("synthgen_largest_memory_bytes",)] == 60
+    assert {key[0] for key in kept.values} == {PREFIX + name for name in METRICS}
     assert kept.values[("synthgen_workers", "running")] == 0 and kept.values[("synthgen_workers", "idle")] == 2
     assert kept.values[("synthgen_done", "e", "t")] == 5
