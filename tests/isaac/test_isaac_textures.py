@@ -240,3 +240,27 @@ def test_lights_are_written_moved_and_textured(stage_file):
     bare = {sky.path: LightSample(pose=turned, color=(1.0, 1.0, 1.0), intensity=1.0)}
     kit.apply_lights(stage, scene, SceneSample(slots={}, bodies={}, lights=bare), prefix="/World", num_envs=2)
     assert dome.GetTextureFileAttr().Get().path == str(sky.texture)
+
+
+def test_lights_and_textures_of_a_stage_in_centimetres_with_y_up(stage_file):
+    """Such a stage is spawned as a converted copy, with its prims elsewhere."""
+    text = stage_file.read_text().replace("metersPerUnit = 1", "metersPerUnit = 0.01").replace('"Z"', '"Y"')
+    stage_file.write_text(text)
+    scene = load_scene(stage_file)
+    ready = scene_usd.prepare(scene)
+    stage = environments(ready, 2)
+    lamp = next(x for x in scene.lights if x.kind == "point")
+    place = Pose.of(np.add(lamp.pose.position, [0.1, -0.2, 0.3]), lamp.pose.orientation)
+    drawn = {lamp.path: LightSample(pose=place, color=(1.0, 1.0, 1.0), intensity=2.0)}
+    sample = SceneSample(slots={}, bodies={}, lights=drawn)
+    kit.apply_lights(stage, scene, sample, prefix=ready.prefix, num_envs=2)
+    rep = Author(stage)
+    made = kit.make_materials(rep, "OmniPBR.mdl", stage, scene, prefix=ready.prefix, num_envs=2)
+    kit.apply_textures(rep, made, scene, replace(sample, material_textures={"/World/Paint": "./a.png"}))
+    for env in range(2):
+        below = f"/World/envs/env_{env}/Scene"
+        lit = stage.GetPrimAtPath(f"{below}{lamp.path.removeprefix(ready.prefix)}")
+        world = UsdGeom.XformCache().GetLocalToWorldTransform(lit)
+        np.testing.assert_allclose(world.ExtractTranslation(), place.position + np.array([16.0 * env, 0, 0]), atol=1e-6)
+        worn = shown(stage, f"{below}{'/World/Sheet'.removeprefix(ready.prefix)}")
+        assert worn[0] == str(stage_file.with_name("a.png"))

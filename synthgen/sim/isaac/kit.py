@@ -248,7 +248,7 @@ def apply_lights(stage: Any, scene: SceneSpec, sample: SceneSample, *, prefix: s
             prim = stage.GetPrimAtPath(_in_env(env, light.path, prefix))
             _write_light(prim, drawn)
             if not carried:
-                _move(UsdGeom.Xformable(prim), drawn.pose @ light.pose.inverse(), root=_in_env(env, prefix, prefix))
+                _move(UsdGeom.Xformable(prim), drawn.pose @ light.pose.inverse(), root=f"/World/envs/env_{env}")
 
 
 def _write_light(prim: Any, drawn: LightSample) -> None:
@@ -271,7 +271,7 @@ def _turn(light: Any, pose: Pose) -> None:
 
 
 def _move(light: Any, change: Pose, *, root: str) -> None:
-    """Move a light by ``change``, in the frame of the scene at ``root``, from where it was authored."""
+    """Move a light by ``change``, in the frame of the environment at ``root``, from where it was authored."""
     from pxr import Gf, UsdGeom
 
     prim, key = light.GetPrim(), "synthgenAuthored"
