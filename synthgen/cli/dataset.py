@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from synthgen.cli.place import RunPlace
 from synthgen.core.errors import UsageError
 from synthgen.core.project import Project, pick
+from synthgen.store.place import Place, open_run
 
 if TYPE_CHECKING:
     from synthgen.core.exporter import DatasetSummary, Exporter
@@ -25,12 +28,12 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("path", type=FOLDER)
+@click.argument("path", type=RunPlace())
 @click.option("--fast", is_flag=True, help="Count video packets without decoding them.")
 @click.option("--repair", is_flag=True, help="Take back the commits of damaged shards of a run.")
 @PROJECT
 @JSON
-def verify(path: Path, fast: bool, repair: bool, project: Path | None, as_json: bool) -> None:
+def verify(path: Place, fast: bool, repair: bool, project: Path | None, as_json: bool) -> None:
     """Re-read a data set, or a run (its commits and data sets), and say what is wrong, where, and what to do.
 
     Checks what readers accept without a word: totals, numbering, timestamps, file order, finiteness, statistics, and
@@ -41,20 +44,22 @@ def verify(path: Path, fast: bool, repair: bool, project: Path | None, as_json: 
       synthgen verify data/demo/lerobot/franka
       synthgen verify data/demo --fast
       synthgen verify data/demo --repair
+      synthgen verify s3://bucket/run1
     """
     from synthgen.cli.repair import check_commits
 
     found = check_commits(path, project=project, deep=not fast, repair=repair)
     checked: list[dict[str, Any]] = []
-    for root in () if found else datasets_of(path):
-        exporter, manifest = _open(root, project)
-        problems = [
-            {"dataset": str(root), "file": p.file, "where": p.where, "what": p.what, "remedy": p.remedy}
-            for p in exporter.check(root, decode=not fast)
-        ]
+    for shown, folder in () if found else _copies(path):
+        with folder as root:
+            exporter, manifest = _open(root, project)
+            problems = [
+                {"dataset": shown, "file": p.file, "where": p.where, "what": p.what, "remedy": p.remedy}
+                for p in exporter.check(root, decode=not fast)
+            ]
         found += problems
         counts = {"episodes": manifest.episodes, "frames": manifest.frames, "problems": len(problems)}
-        checked.append({"dataset": str(root), "format": manifest.format, **counts})
+        checked.append({"dataset": shown, "format": manifest.format, **counts})
     if as_json:
         click.echo(json.dumps({"datasets": checked, "problems": found}))
     else:
@@ -197,6 +202,18 @@ def datasets_of(path: Path) -> Iterator[Path]:
     if not found:
         raise UsageError(f"{path}: the run has no finished data set yet", remedy="let `synthgen run` finish it")
     yield from found
+
+
+def _copies(path: Place) -> Iterator[tuple[str, AbstractContextManager[Path]]]:
+    """What to call the data set at ``path``, or each of the run there, and the folder with it."""
+    if isinstance(path, Path):
+        yield from ((str(root), nullcontext(root)) for root in datasets_of(path))
+        return
+    store = open_run(path)
+    found = store.datasets()
+    if not found:
+        raise UsageError(f"{path}: the run has no finished data set yet", remedy="let `synthgen run` finish it")
+    yield from ((f"{path}/{relative}", store.dataset(relative)) for relative in found)
 
 
 def _exporters(project: Path | None) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import click
 
+from synthgen.cli.place import RunPlace
 from synthgen.core.errors import QuarantinedError
 from synthgen.core.plan import Shard
 from synthgen.core.project import Project, pick
+from synthgen.store.place import Place, open_run
 from synthgen.store.run import RunStore
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPlace())
 @click.option("--slot", type=click.IntRange(min=0), required=True, help="Index of the slot within its task and robot.")
 @click.option("--task", help="Which task.  [default: the run's only one]")
 @click.option("--embodiment", help="Which robot.  [default: the run's only one]")
@@ -24,7 +26,7 @@ from synthgen.store.run import RunStore
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def replay(
     *,
-    run: Path,
+    run: Place,
     slot: int,
     task: str | None,
     embodiment: str | None,
@@ -44,7 +46,7 @@ def replay(
     """
     from synthgen.engine.sources import open_source
 
-    store = RunStore.open(run)
+    store = open_run(run)
     tasks = dict.fromkeys(c.task for c in store.plan.cells)
     robots = dict.fromkeys(c.embodiment for c in store.plan.cells)
     task = task or (next(iter(tasks)) if len(tasks) == 1 else "")
@@ -84,15 +86,17 @@ def replay(
 
 def known_strikes(store: RunStore, task: str, embodiment: str, slot: int) -> list[dict[str, object]]:
     """What storage knows of the simulators that died on the slot."""
-    from synthgen.store.files import load
+    from synthgen.store.files import parse
+    from synthgen.store.run import quarantine_file
     from synthgen.store.strikes import Strikes
 
-    bundle = store.quarantine_path(f"{task}.{embodiment}", slot)
-    if bundle.is_file():
-        return list(load(bundle)["strikes"])
+    name = quarantine_file(f"{task}.{embodiment}", slot)
+    bundle = store.read(name)
+    if bundle is not None:
+        return list(parse(Path(store.place) / name, bundle)["strikes"])
     for shard in store.plan.shards():
         if holds(shard, task, embodiment, slot):
-            return [s.to_json() for s in Strikes(store.root, shard).by_slot().get(slot, [])]
+            return [s.to_json() for s in Strikes(store, shard).by_slot().get(slot, [])]
     return []
 
 

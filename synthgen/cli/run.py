@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from synthgen.cli.place import RunPlace, place_in, shown, shown_in
 from synthgen.core.errors import (
     IncompleteRunError,
     MachineError,
@@ -26,7 +27,11 @@ from synthgen.engine.planning import Request, command_of, make_plan
 from synthgen.engine.pool import InProcessPool, WorkerPool
 from synthgen.engine.settings import Job, Settings
 from synthgen.sim.registry import values
-from synthgen.store.run import RunStore, joined, plans
+from synthgen.store.place import Place, create_run, plans_of
+from synthgen.store.plans import joined
+from synthgen.store.remote import check_store
+from synthgen.store.run import RunStore
+from synthgen.store.url import S3Url, working_base, working_folder
 
 FREE = 64 << 20  # bytes that must be free before a run starts
 # What MuJoCo 3 takes on Linux; anything else is an error as soon as it is imported.
@@ -60,7 +65,7 @@ def names(value: str | None) -> tuple[str, ...]:
 @click.option("--workers", type=int, default=1, show_default=True, help="Simulators at once; 0 = in this process.")
 @click.option("--embodiments", metavar="A,B", help="Robots.  [default: franka,gr1,g1]")
 @click.option("--scene", default="tabletop", show_default=True, help="A USD file, or a built-in scene's name.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The run folder.")
+@click.option("--out", type=RunPlace(file_okay=False), required=True, help="The run folder, or s3://BUCKET/PREFIX.")
 @click.option("--formats", default="lerobot", show_default=True, metavar="A,B", help="Data set formats.")
 @click.option("--fps", type=int, default=20, show_default=True, help="Control and data set rate, Hz.")
 @click.option("--cameras", default="default", show_default=True, metavar="A,B", help="Cameras; none = state only.")
@@ -88,7 +93,7 @@ def run(
     workers: int,
     embodiments: str | None,
     scene: str,
-    out: Path,
+    out: Place,
     formats: str,
     fps: int,
     cameras: str,
@@ -122,6 +127,7 @@ def run(
       synthgen run --tasks pick_place --n 12 --workers 2 --out data/demo
       synthgen run --tasks pick_place --n 1000 --embodiments franka --cameras none --workers 8 --out data/states
       synthgen run --tasks pick_place --n 780000 --workers 256 --address auto --out /shared/run1
+      synthgen run --tasks pick_place --n 780000 --workers 256 --address auto --out s3://bucket/run1
     """
     if workers < 0:
         raise UsageError(f"--workers {workers}: must not be negative", remedy="0 runs in this process, without Ray")
@@ -159,18 +165,28 @@ def run(
             choices=({"assets": "nvidia"} if isaac_assets else {}) | ({"renderer": renderer} if renderer else {}),
         )
     )
-    before = plans(out)
+    before = plans_of(out)
     if before:
         if shard_size is None:  # its default depends on n, which may have grown, and on num_envs
             plan = replace(plan, shard_size=before[-1].shard_size)
-        joined(out, before[-1], plan)
-    check_folder(out)
+        joined(str(out), before[-1], plan)
+    check_place(out)
     if simulator == "mujoco" and address is None and any(plan.cameras.values()):
         from synthgen.cli.doctor import require_egl
 
         require_egl()
-    store = RunStore.create(out, plan)
-    job = Job(root=store.root, plan=store.plan, project=project, asset_root=asset_root, settings=settings)
+    url = out if isinstance(out, S3Url) else None
+    work = working_base() if url is not None else None
+    store = create_run(out, plan, work=work)
+    job = Job(
+        root=store.root,
+        plan=store.plan,
+        project=project,
+        asset_root=asset_root,
+        settings=settings,
+        url=url,
+        work=work,
+    )
     if episodes_per_dataset is not None:
         positive("--episodes-per-dataset", episodes_per_dataset)
     execute(job, store, workers=workers, address=address, as_json=as_json, episodes_per_dataset=episodes_per_dataset)
@@ -206,7 +222,7 @@ def execute(
                 workers=workers,
                 view=view,
                 interrupts=interrupts,
-                metrics=(lambda: Metrics(store.root.name)) if workers else None,
+                metrics=(lambda: Metrics(store.name)) if workers else None,
             )
             driver.run()
     except IncompleteRunError as error:
@@ -226,7 +242,7 @@ def execute(
 
 def resume_command(job: Job, workers: int) -> str:
     """The command line that goes on with a run."""
-    parts = [command_of(job.plan, shown(job.root)), f"--workers {workers}"]
+    parts = [command_of(job.plan, shown(str(job.url or job.root))), f"--workers {workers}"]
     if len(job.project.roots) > 1:
         parts.append(f"--project {job.project.roots[0]}")
     if job.asset_root is not None:
@@ -246,7 +262,7 @@ def finish(job: Job, store: RunStore, *, as_json: bool, episodes_per_dataset: in
     from synthgen.store.gc import sweep
     from synthgen.store.status import status
 
-    command = command_of(job.plan, store.root.name)
+    command = command_of(job.plan, store.name)
     if len(job.project.roots) > 1:
         command += f" --project {job.project.roots[0].name}"
     if episodes_per_dataset is not None:
@@ -258,15 +274,16 @@ def finish(job: Job, store: RunStore, *, as_json: bool, episodes_per_dataset: in
         episodes_per_dataset=episodes_per_dataset or EPISODES_PER_DATASET,
     )
     sweep(store)
-    report = write_report(store.root, command=command)
+    report = write_report(store, command=command)
     state = status(store)
     if as_json:
-        end = state.to_json() | {"datasets": [str(d.root) for d in made], "report": str(report)}
+        where = {"datasets": [place_in(store, d.root) for d in made], "report": place_in(store, report)}
+        end = state.to_json() | where
         click.echo(json.dumps(end))
     else:
         for d in made:
-            click.echo(f"data set  {shown(d.root)}  ({d.episodes} episodes, {d.frames} frames)")
-        click.echo(f"report    {shown(report)}")
+            click.echo(f"data set  {shown_in(store, d.root)}  ({d.episodes} episodes, {d.frames} frames)")
+        click.echo(f"report    {shown_in(store, report)}")
     if state.quarantined:
         first = [
             f"{c.task}.{c.embodiment} slot {q['slot']} ({q['detail']})" for c in state.cells for q in c.quarantined
@@ -274,8 +291,21 @@ def finish(job: Job, store: RunStore, *, as_json: bool, episodes_per_dataset: in
         more = f" and {len(first) - 3} more" if len(first) > 3 else ""
         raise QuarantinedError(
             f"complete but for {state.quarantined} quarantined slots: {'; '.join(first[:3])}{more}",
-            remedy=f"see `synthgen status {shown(store.root)}`",
+            remedy=f"see `synthgen status {shown(store.place)}`",
         )
+
+
+def check_place(out: Place) -> None:
+    """Refuse a place that cannot take a run: see ``check_store`` and ``check_folder``.
+
+    Raises:
+        SynthgenError.
+    """
+    if isinstance(out, S3Url):
+        check_store(out)
+        check_folder(working_folder(out))
+    else:
+        check_folder(out)
 
 
 def check_folder(out: Path) -> None:
@@ -340,14 +370,6 @@ def positive(option: str, value: int) -> int:
     return value
 
 
-def shown(path: Path) -> str:
-    """A path as the user would type it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def check_gl(value: str) -> None:
     """Refuse a value of MUJOCO_GL that MuJoCo would refuse while it is imported.
 
@@ -376,4 +398,4 @@ def _left(store: RunStore) -> str:
     except SynthgenError as error:
         return error.message
     done = sum(c.committed + c.spooled for c in state.cells)
-    return f"{done} of {sum(c.requested for c in state.cells)} trajectories are safe in {shown(store.root)}"
+    return f"{done} of {sum(c.requested for c in state.cells)} trajectories are safe in {shown(store.place)}"

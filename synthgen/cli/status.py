@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import click
 
 from synthgen.cli.live import duration
-from synthgen.store.run import RunStore
+from synthgen.cli.place import RunPlace
+from synthgen.store.place import Place, open_run
 from synthgen.store.status import RunStatus
 from synthgen.store.status import status as read_status
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPlace())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (one line per reading with --watch).")
 @click.option("--watch", is_flag=True, help="Keep reading until the run is complete.")
 @click.option(
     "--every", type=click.FloatRange(min=0.2), default=5.0, show_default=True, help="Seconds between readings."
 )
-def status(run: Path, as_json: bool, watch: bool, every: float) -> None:
+def status(run: Place, as_json: bool, watch: bool, every: float) -> None:
     """What a run has reached: done, missing, quarantined, rate, time to go, failure reasons, cost by phase.
 
     \b
@@ -29,8 +29,9 @@ def status(run: Path, as_json: bool, watch: bool, every: float) -> None:
       synthgen status data/demo
       synthgen status data/demo --json
       synthgen status /shared/run1 --watch
+      synthgen status s3://bucket/run1
     """
-    store = RunStore.open(run)
+    store = open_run(run)
     while True:
         state = read_status(store)
         if as_json:

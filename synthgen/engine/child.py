@@ -31,7 +31,6 @@ from synthgen.engine.runner import ShardRunner
 from synthgen.engine.settings import Job, Settings
 from synthgen.engine.sources import exporters_of, open_source
 from synthgen.store.files import storage_errors
-from synthgen.store.run import RunStore
 
 PR_SET_PDEATHSIG = 1
 BEAT_EVERY = 0.5  # seconds between signs of life while nothing changes
@@ -125,7 +124,7 @@ def _serve(inbox: Inbox, out: PipeWriter) -> None:
     pulse = Pulse(out, settings)
     out.send({"t": "hello", "pid": os.getpid()})
     faulthandler.dump_traceback_later(settings.deadline("cold" if config["cold"] else "boot"), exit=True)
-    store = RunStore(job.root, job.plan)
+    store = job.store()
     exporters = exporters_of(job.plan, job.project)
     source = open_source(
         job.plan,

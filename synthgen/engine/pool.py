@@ -16,7 +16,6 @@ from synthgen.engine.runner import ShardRunner
 from synthgen.engine.settings import Job
 from synthgen.engine.sources import exporters_of, open_source
 from synthgen.engine.tally import Tally
-from synthgen.store.run import RunStore
 
 TICK = 0.5  # seconds between calls of ``on_tick`` while a shard runs in this process
 
@@ -80,7 +79,7 @@ class InProcessPool:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._store = RunStore(job.root, job.plan)
+        self._store = job.store()
         self._exporters: dict[str, Exporter] = {}
         self._source: EpisodeSource | None = None
         self._cell = ""

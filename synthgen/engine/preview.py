@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from synthgen.core.episode import Episode
-from synthgen.store.files import publish
+from synthgen.store.run import RunStore
 
 EPISODES = 2  # per cell
 FRAMES = 6  # per camera
 
 
-def preview_path(root: Path, cell: str, slot: int) -> Path:
-    """Where the strip of a slot lies."""
-    return root / "previews" / f"{cell}.{slot:08d}.png"
-
-
-def add_preview(root: Path, cell: str, episode: Episode) -> None:
+def add_preview(store: RunStore, cell: str, episode: Episode) -> None:
     """Write a strip of evenly spaced frames, a row per camera, of one of the cell's first episodes.
 
     Later slots, and episodes without pictures, have none.
@@ -39,6 +32,6 @@ def add_preview(root: Path, cell: str, episode: Episode) -> None:
         frames = decode(video.data)
         images += [frames[t] for t in times]
         labels += [f"{name} {t / episode.fps:.1f} s" for t in times]
-    path = preview_path(root, cell, episode.spec.slot)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    publish(path, contact_sheet(images, columns=len(times), labels=labels))
+    store.write(
+        f"previews/{cell}.{episode.spec.slot:08d}.png", contact_sheet(images, columns=len(times), labels=labels)
+    )

@@ -58,6 +58,7 @@ class ShardRunner:
         self.commits = self.conflicts = 0
         self._mark = time.perf_counter()
         self._attempts = self._writing = 0.0  # seconds since then
+        store.watched(lambda: beat("write", -1, 0))
 
     def run(self, shard: Shard, *, defer: Collection[int], stop: Callable[[], bool]) -> ShardEnd:
         """Make what is missing of the shard and commit it.
@@ -131,12 +132,12 @@ class ShardRunner:
                 reason="strikes",
                 detail="; ".join(f"attempt {s.attempt}: {s.cause} in {s.phase}" for s in strikes),
             )
-            for slot, strikes in Strikes(self._store.root, shard).by_slot().items()
+            for slot, strikes in Strikes(self._store, shard).by_slot().items()
             if len(strikes) >= self._strikes
         }
 
     def _fill(self, shard: Shard, spool: Spool, *, skip: Collection[int], stop: Callable[[], bool]) -> None:
-        struck = Strikes(self._store.root, shard).by_slot()
+        struck = Strikes(self._store, shard).by_slot()
         done = spool.done()
         missing = [s for s in range(shard.start, shard.stop) if s not in done and s not in skip]
         missing.sort(key=lambda s: s in struck)  # what killed a simulator comes last
@@ -158,7 +159,7 @@ class ShardRunner:
                 self._beat("write", outcome.slot, outcome.attempt)
                 began = time.perf_counter()
                 fresh = spool.add(episode, outcomes.pop(outcome.slot))
-                add_preview(self._store.root, shard.cell, episode)
+                add_preview(self._store, shard.cell, episode)
                 self._writing += time.perf_counter() - began
             elif outcome.attempt + 1 >= self._store.plan.max_attempts:
                 spool.give_up(outcome.slot, outcomes.pop(outcome.slot))

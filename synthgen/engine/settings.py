@@ -10,6 +10,9 @@ from typing import Any
 from synthgen.core.errors import UsageError
 from synthgen.core.plan import RunPlan
 from synthgen.core.project import Project
+from synthgen.store.remote import RemoteRunStore
+from synthgen.store.run import RunStore
+from synthgen.store.url import S3Url, working_folder
 
 # Longest silence in seconds, by phase. "cold" is a boot on a node whose caches are empty.
 _CPU = {
@@ -83,7 +86,9 @@ class Job:
     """What a worker must know of the run; travels as JSON.
 
     Attributes:
-        root: the run folder; plan: its plan.
+        root: the run folder on this machine; plan: its plan.
+        url: where the run is, when that is an object store: ``root`` is then this machine's working folder for it.
+        work: where working folders lie on every machine; None = each machine's default.
         project: project folders, searched in order.
         asset_root: the user's own asset folder, or None.
         settings: see ``Settings``.
@@ -94,6 +99,14 @@ class Job:
     project: Project
     asset_root: Path | None
     settings: Settings
+    url: S3Url | None = None
+    work: Path | None = None
+
+    def store(self) -> RunStore:
+        """The run, without looking whether it is there."""
+        if self.url is None:
+            return RunStore(self.root, self.plan)
+        return RemoteRunStore(self.url, self.plan, work=self.work)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON-able mapping."""
@@ -103,15 +116,21 @@ class Job:
             "project": [str(p) for p in self.project.roots],
             "asset_root": None if self.asset_root is None else str(self.asset_root),
             "settings": asdict(self.settings),
+            "url": None if self.url is None else str(self.url),
+            "work": None if self.work is None else str(self.work),
         }
 
     @staticmethod
     def from_json(d: Mapping[str, Any]) -> Job:
         """The inverse of ``to_json``."""
+        url = None if d["url"] is None else S3Url.parse(d["url"])
+        work = None if d["work"] is None else Path(d["work"])
         return Job(
-            root=Path(d["root"]),
+            root=Path(d["root"]) if url is None else working_folder(url, work),
             plan=RunPlan.from_json(d["plan"]),
             project=Project(roots=tuple(Path(p) for p in d["project"])),
             asset_root=None if d["asset_root"] is None else Path(d["asset_root"]),
             settings=Settings(**d["settings"]),
+            url=url,
+            work=work,
         )

@@ -10,16 +10,15 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from synthgen.core.errors import SynthgenError
 from synthgen.core.plan import Shard
 from synthgen.engine.boot import boot_turn
 from synthgen.engine.pipe import Message
 from synthgen.engine.process import ChildProcess, child_environment
 from synthgen.engine.settings import Job
 from synthgen.engine.tally import Tally
-from synthgen.store.run import RunStore
 from synthgen.store.strikes import Strike, Strikes
 
 TICK = 0.25  # seconds between looks at the clock
@@ -53,13 +52,13 @@ class Supervisor:
         self._job = job
         self._settings = job.settings
         self._worker = worker
-        self._store = RunStore(job.root, job.plan)
+        self._store = job.store()
         self._child: ChildProcess | None = None
         self._cell = ""
         self._episodes = 0
         self._boots_here = 0
         self._deaths = 0
-        self._session_strikes: list[Path] = []
+        self._session_strikes: list[str] = []
         self._struck: set[tuple[str, int]] = set()
         self._draining = threading.Event()
         self._stopping = threading.Event()
@@ -92,6 +91,11 @@ class Supervisor:
         except _GiveUpError as error:
             self._drop_child()
             return error.result | {"shard": shard.name}
+        except SynthgenError as error:  # the store does not answer
+            self._drop_child()
+            end = "storage" if error.exit_code == 3 else "fatal"
+            told = {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}
+            return {"end": end, "shard": shard.name, **told}
         finally:
             self._tell(state="idle", phase="", slot=-1)
         return {"end": end, "shard": shard.name, "message": "", "remedy": ""}
@@ -320,11 +324,11 @@ class Supervisor:
                 worker=self._worker,
                 log=tail,
             )
-            self._session_strikes.append(Strikes(self._store.root, shard).add(strike))
+            self._session_strikes.append(Strikes(self._store, shard).add(strike))
             self._struck.add((shard.name, self._slot))
         if self._deaths >= self._settings.deaths:
-            for path in self._session_strikes:  # the worker is at fault, not the slots it was on
-                path.unlink(missing_ok=True)
+            for name in self._session_strikes:  # the worker is at fault, not the slots it was on
+                self._store.remove(name)
             where = "while booting" if death.booting else f"in {self._phase}"
             raise _GiveUpError(
                 {

@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthgen.report.html import CellReport, RunReport, facts_of, render_report
-from synthgen.store.files import replace
 from synthgen.store.run import RunStore
 from synthgen.store.status import status
 
 
-def write_report(root: Path, *, command: str = "") -> Path:
-    """Write ``report.html`` of a run, finished or not, from storage alone; returns its path.
+def write_report(run: Path | RunStore, *, command: str = "") -> Path:
+    """Write ``report.html`` of a run, finished or not, from storage alone; returns its path in the run.
 
     ``command``: the command line that makes the run again.
 
     Raises:
         StorageError: a record is damaged, or the page cannot be written.
     """
-    store = RunStore.open(root)
+    store = run if isinstance(run, RunStore) else RunStore.open(run)
     state = status(store)
     names = sorted(store.committed())
     versions = store.record(names[0]).versions if names else {}
@@ -34,30 +33,23 @@ def write_report(root: Path, *, command: str = "") -> Path:
             frames=c.frames,
             fps=store.plan.fps,
             seconds=dict(c.seconds),
-            pictures=_pictures(root, f"{c.task}.{c.embodiment}"),
+            pictures=_pictures(store, f"{c.task}.{c.embodiment}"),
         )
         for c in state.cells
     ]
     page = render_report(
         RunReport(
-            title=root.resolve().name,
+            title=store.name,
             command=command,
             facts=facts_of(store.plan.to_json(), versions),
-            datasets=_datasets(root, store.plan.formats),
+            datasets={d.replace("/", ", ", 1): d for d in store.datasets()},
             cells=cells,
         )
     )
-    path = root / "report.html"
-    replace(path, page.encode())
-    return path
+    store.write("report.html", page.encode())
+    return store.root / "report.html"
 
 
-def _pictures(root: Path, cell: str) -> list[tuple[Path, str]]:
-    found = sorted((root / "previews").glob(f"{cell}.*.png"))
-    return [(p, f"slot {int(p.stem.rsplit('.', 1)[1])}") for p in found]
-
-
-def _datasets(root: Path, formats: tuple[str, ...]) -> dict[str, str]:
-    """Label -> path relative to the run folder, of the data sets that are there."""
-    folders = [(name, folder) for name in formats for folder in sorted((root / name).glob("*")) if folder.is_dir()]
-    return {f"{name}, {folder.name}": f"{name}/{folder.name}" for name, folder in folders}
+def _pictures(store: RunStore, cell: str) -> list[tuple[Path, str]]:
+    names = [n for n in store.names("previews") if n.startswith(f"{cell}.") and n.endswith(".png")]
+    return [(store.here(f"previews/{n}"), f"slot {int(n.removesuffix('.png').rsplit('.', 1)[1])}") for n in names]

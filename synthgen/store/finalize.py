@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from synthgen.core.errors import StorageError
 from synthgen.core.exporter import DatasetSpec, DatasetSummary, Exporter, ShardFiles, blame
-from synthgen.core.failpoint import failpoint
-from synthgen.store.files import dump, load, storage_errors, sync_tree, token
-from synthgen.store.files import replace as write
+from synthgen.store.files import TEMPORARY, dump, parse, storage_errors
 from synthgen.store.record import CommitRecord, FormatRecord
-from synthgen.store.run import RunStore
+from synthgen.store.run import FINALIZED, RunStore
 
 EPISODES_PER_DATASET = 50_000
 INDEX = "datasets.json"
@@ -43,7 +37,8 @@ def finalize(
 ) -> list[DatasetSummary]:
     """Make every data set of the run from what is committed. Idempotent; a second caller waits for the first.
 
-    A data set is built beside its place and then moved there in one step, so a reader sees the old one or the new one.
+    A data set is built beside its place and then moved there in one step, so a reader sees the old one or the new one
+    (in an object store: the old one, none, or the new one).
     An embodiment with more episodes than ``episodes_per_dataset`` gets several, cut between shards:
     ``<embodiment>-000``, ``-001`` and so on. ``datasets.json`` lists them all.
     ``command``: the command line that makes the run again, for the data set's card.
@@ -51,7 +46,7 @@ def finalize(
     Raises:
         StorageError.
     """
-    with storage_errors(store.root), _lock(store.root / "finalize.lock"):
+    with storage_errors(store.root), store.finalizing():
         made: list[DatasetSummary] = []
         index: list[dict[str, Any]] = []
         shards, described = _committed(store, command)
@@ -65,7 +60,7 @@ def finalize(
                     where = {"format": key, "embodiment": embodiment, "path": f"{key}/{name}"}
                     counts = {"episodes": summary.episodes, "frames": summary.frames}
                     index.append({**where, **counts, "shards": [part[0].shard, part[-1].shard]})
-        write(store.root / INDEX, dump({"datasets": index}))
+        store.write(INDEX, dump({"datasets": index}))
         _remove_others(store, {entry["path"] for entry in index})
         return made
 
@@ -104,28 +99,24 @@ def _parts(shards: list[_Committed], limit: int) -> list[list[_Committed]]:
 def _one(
     store: RunStore, key: str, exporter: Exporter, name: str, *, shards: list[_Committed], dataset: DatasetSpec
 ) -> DatasetSummary:
-    root = store.root / key / name
-    marker = store.root / "finalized" / f"{key}.{name}.json"
+    relative = f"{key}/{name}"
+    marker = f"{FINALIZED}/{key}.{name}.json"
     digest = hashlib.sha256(repr([(s.folder, s.shard) for s in shards]).encode()).hexdigest()
-    if root.is_dir() and marker.is_file():
-        known = load(marker)
+    said = store.read(marker)
+    if said is not None and store.has_dataset(relative):
+        known = parse(store.root / marker, said)
         if known.get("shards") == digest:
-            return DatasetSummary(root=root, episodes=int(known["episodes"]), frames=int(known["frames"]))
-    files = [
-        ShardFiles(
-            folder=store.root / s.folder / key,
-            files=s.formats[key].files,
-            episodes=s.formats[key].episodes,
-            frames=s.formats[key].frames,
-        )
-        for s in shards
-    ]
+            return _summary(store, relative, int(known["episodes"]), int(known["frames"]))
     work = store.root / "finalizing"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    fresh = work / name
-    with blame(key, f"joining shards into {key}/{name}"):
-        summary = exporter.finalize(files, fresh, replace(dataset, name=name))
+    with store.fetched([(s.folder, key, s.formats[key]) for s in shards]) as folders:
+        files = [
+            ShardFiles(folder=folder, files=form.files, episodes=form.episodes, frames=form.frames)
+            for folder, form in zip(folders, (s.formats[key] for s in shards), strict=True)
+        ]
+        with blame(key, f"joining shards into {relative}"):
+            summary = exporter.finalize(files, work / name, replace(dataset, name=name))
     expected = sum(s.episodes for s in files), sum(s.frames for s in files)
     if (summary.episodes, summary.frames) != expected:
         raise StorageError(
@@ -133,25 +124,24 @@ def _one(
             f"{expected[0]} episodes, {expected[1]} frames",
             remedy="mend the exporter's finalize()",
         )
-    sync_tree(fresh)
-    failpoint("finalize.built", f"{key}.{name}")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    if root.exists():
-        root.rename(work / f"old-{token()}")
-    failpoint("finalize.between", f"{key}.{name}")
-    fresh.rename(root)
-    write(marker, dump({"shards": digest, "episodes": summary.episodes, "frames": summary.frames}))
+    store.replace_dataset(work / name, relative)
+    store.write(marker, dump({"shards": digest, "episodes": summary.episodes, "frames": summary.frames}))
     shutil.rmtree(work, ignore_errors=True)
-    return DatasetSummary(root=root, episodes=summary.episodes, frames=summary.frames)
+    return _summary(store, relative, summary.episodes, summary.frames)
+
+
+def _summary(store: RunStore, relative: str, episodes: int, frames: int) -> DatasetSummary:
+    return DatasetSummary(root=store.root / relative, episodes=episodes, frames=frames)
 
 
 def _remove_others(store: RunStore, paths: set[str]) -> None:
     """Remove data sets that an earlier finalize made and this one did not: the run was divided differently."""
-    for marker in sorted((store.root / "finalized").glob("*.json")):
-        key, _, name = marker.stem.partition(".")
-        if f"{key}/{name}" not in paths:
-            shutil.rmtree(store.root / key / name, ignore_errors=True)
-            marker.unlink()
+    for marker in store.names(FINALIZED):
+        key, _, name = marker.removesuffix(".json").partition(".")
+        if marker.endswith(".json") and not marker.startswith(TEMPORARY) and f"{key}/{name}" not in paths:
+            store.write(f"{FINALIZED}/{marker}", dump({"shards": ""}))  # should this die: what is left is no data set
+            store.drop_dataset(f"{key}/{name}")
+            store.remove(f"{FINALIZED}/{marker}")
 
 
 def _dataset(store: RunStore, embodiment: str, record: CommitRecord, command: str) -> DatasetSpec:
@@ -161,14 +151,3 @@ def _dataset(store: RunStore, embodiment: str, record: CommitRecord, command: st
     tasks = tuple(dict.fromkeys(c.task for c in store.plan.cells if c.embodiment == embodiment))
     extra = {**first.extra, "plan": store.digest, "seed": store.plan.seed, "versions": dict(record.versions)}
     return replace(first, tasks=tasks, command=first.command or command, extra=extra)
-
-
-@contextmanager
-def _lock(path: Path) -> Generator[None]:
-    """Hold an exclusive lock; the kernel gives it back when its holder dies."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -9,18 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.store.files import TEMPORARY, storage_errors
+from synthgen.store.remote import PROBE, RemoteRunStore
 from synthgen.store.run import RunStore
+from synthgen.store.s3 import Entry, Upload
 
+TRY, STRIKES = "a try at a shard that was not committed", "strikes of a committed shard"
 OLD = 3600.0  # seconds: younger files of an unfinished run may belong to a worker that is alive
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orphan:
-    """Something to remove: a file or folder, why, and its bytes."""
+    """Something to remove.
+
+    Attributes:
+        path: a file or folder; of what is in an object store: where it would be in a run folder.
+        why: why nobody needs it; bytes: its size.
+        objects: names of the objects it is, relative to the run; empty for what is on this machine.
+        upload: it is an upload in parts that was left open.
+    """
 
     path: Path
     why: str
     bytes: int
+    objects: tuple[str, ...] = ()
+    upload: Upload | None = None
 
 
 def orphans(store: RunStore, *, older_than: float | None = None) -> Iterator[Orphan]:
@@ -34,18 +46,26 @@ def orphans(store: RunStore, *, older_than: float | None = None) -> Iterator[Orp
     Raises:
         StorageError: a commit record is damaged (then nothing is known to be an orphan).
     """
-    named = {store.root / r.folder for r in store.records()}
+    named = {r.folder for r in store.records()}
     done = store.committed()
     finished = next(store.missing(), None) is None
     age = older_than if older_than is not None else (0.0 if finished else OLD)
     now = time.time()
+    if isinstance(store, RemoteRunStore):
+        yield from _remote_orphans(store, named, done, age)
+        named = set[str]()  # what is committed is not needed here any more
+        for path in _children(store.root / "fetched"):
+            if now - _touched(path) >= max(age, OLD):
+                yield Orphan(path=path, why="a copy of what is in the store", bytes=_size(path))
     for path in _children(store.root / "shards"):
-        if path not in named and now - _touched(path) >= age:
-            yield Orphan(path=path, why="a try at a shard that was not committed", bytes=_size(path))
+        if f"shards/{path.name}" not in named and now - _touched(path) >= age:
+            yield Orphan(path=path, why=TRY, bytes=_size(path))
     for kind in ("spool", "strikes"):
         for path in _children(store.root / kind):
             if path.name in done:
-                yield Orphan(path=path, why=f"{kind} of a committed shard", bytes=_size(path))
+                yield Orphan(
+                    path=path, why=STRIKES if kind == "strikes" else "spool of a committed shard", bytes=_size(path)
+                )
     for folder in ("", "commits", "finalized"):
         for path in _children(store.root / folder):
             if path.name.startswith(TEMPORARY) and path.is_file() and now - _touched(path) >= age:
@@ -60,11 +80,42 @@ def remove(store: RunStore, found: list[Orphan]) -> int:
     """
     with storage_errors(store.root):
         for orphan in found:
-            if orphan.path.is_dir() and not orphan.path.is_symlink():
+            if isinstance(store, RemoteRunStore) and (orphan.objects or orphan.upload):
+                _remove_remote(store, orphan)
+            elif orphan.path.is_dir() and not orphan.path.is_symlink():
                 shutil.rmtree(orphan.path)
             else:
                 orphan.path.unlink(missing_ok=True)
     return sum(o.bytes for o in found)
+
+
+def _remote_orphans(store: RemoteRunStore, named: set[str], done: set[str], age: float) -> Iterator[Orphan]:
+    """What no commit names in an object store. Ages are by the store's clock."""
+    tries: dict[str, dict[str, Entry]] = {}
+    for name, entry in store.files.below("shards").items():
+        tries.setdefault(f"shards/{name.partition('/')[0]}", {})[f"shards/{name}"] = entry
+    for folder, entries in tries.items():
+        if folder not in named and min(e.age for e in entries.values()) >= age:
+            size = sum(e.bytes for e in entries.values())
+            yield Orphan(path=store.root / folder, why=TRY, bytes=size, objects=tuple(entries))
+    for name, entry in store.files.below("strikes").items():
+        if name.partition("/")[0] in done:
+            path = f"strikes/{name}"
+            yield Orphan(path=store.root / path, why=STRIKES, bytes=entry.bytes, objects=(path,))
+    for entry in store.bucket.list(store.url.key(PROBE)):
+        name = store.url.relative(entry.key)
+        if name is not None and entry.age >= age:
+            yield Orphan(path=store.root / name, why="a temporary file", bytes=entry.bytes, objects=(name,))
+    for upload in store.bucket.uploads(f"{store.url.prefix}/"):
+        name = store.url.relative(upload.key)
+        if name is not None and upload.age >= age:
+            yield Orphan(path=store.root / name, why="an upload that was not completed", bytes=0, upload=upload)
+
+
+def _remove_remote(store: RemoteRunStore, orphan: Orphan) -> None:
+    if orphan.upload is not None:
+        store.bucket.abort(orphan.upload)
+    store.bucket.delete([store.url.key(name) for name in orphan.objects])
 
 
 def sweep(store: RunStore) -> None:

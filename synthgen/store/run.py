@@ -13,15 +13,32 @@ logs/                         what the simulators printed
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from synthgen.core.errors import PlanMismatchError, StorageError, UsageError
+from synthgen.core.errors import StorageError, UsageError
+from synthgen.core.failpoint import failpoint
 from synthgen.core.plan import RunPlan, Shard
-from synthgen.store.files import TEMPORARY, dump, load, publish, storage_errors, token
-from synthgen.store.record import CommitRecord
+from synthgen.store.files import (
+    TEMPORARY,
+    dump,
+    load,
+    publish,
+    replace,
+    storage_errors,
+    sync_folder,
+    sync_tree,
+    token,
+)
+from synthgen.store.plans import Read, chain, settle
+from synthgen.store.record import CommitRecord, FormatRecord
+
+FINALIZED = "finalized"
 
 
 class RunStore:
@@ -43,13 +60,7 @@ class RunStore:
             StorageError: it cannot be written.
         """
         root = root.resolve()
-        while True:
-            chain = plans(root)
-            then = joined(root, chain[-1], plan) if chain else plan
-            if chain and then == chain[-1]:
-                return cls(root, then)
-            if publish(root / plan_name(len(chain)), dump(then.to_json())):
-                return cls(root, then)
+        return cls(root, settle(str(root), plan, _reader(root), lambda name, data: publish(root / name, data)))
 
     @classmethod
     def open(cls, root: Path) -> RunStore:
@@ -59,10 +70,23 @@ class RunStore:
             UsageError: no run there.
         """
         root = root.resolve()
-        chain = plans(root)
-        if not chain:
+        found = plans(root)
+        if not found:
             raise UsageError(f"{root}: not a run folder (no plan.json)", remedy="give the --out folder of a run")
-        return cls(root, chain[-1])
+        return cls(root, found[-1])
+
+    @property
+    def place(self) -> str:
+        """Where the run is, for people: the folder."""
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.root.name
+
+    def watched(self, alive: Callable[[], None]) -> None:
+        """Have ``alive`` called while something that may take long is waited for."""
 
     def committed(self) -> set[str]:
         """Names of the committed shards; reads one folder listing and no record."""
@@ -83,9 +107,28 @@ class RunStore:
         """Where the commit record of the shard of that name is."""
         return self.root / "commits" / f"{name}.json"
 
-    def quarantine_path(self, cell: str, slot: int) -> Path:
-        """Where it is kept what is known of a slot that was given up."""
-        return self.root / "quarantine" / f"{cell}.{slot:09d}.json"
+    def read(self, relative: str) -> bytes | None:
+        """A small file of the run; None when there is none."""
+        return _reader(self.root)(relative)
+
+    def write(self, relative: str, data: bytes) -> None:
+        """Write a small file of the run, whole and durably, replacing what is there."""
+        replace(self.root / relative, data)
+
+    def here(self, relative: str) -> Path:
+        """A small file of the run as a file on this machine."""
+        return self.root / relative
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder of the run."""
+        path = self.root / folder
+        with storage_errors(path):
+            return sorted(p.name for p in path.iterdir() if p.is_file()) if path.is_dir() else []
+
+    def remove(self, relative: str) -> None:
+        """Remove a small file of the run, if it is there."""
+        with storage_errors(self.root / relative):
+            (self.root / relative).unlink(missing_ok=True)
 
     def missing(self) -> Iterator[Shard]:
         """Shards of the plan without a commit, in plan order; lazily, so a plan of any size costs no memory."""
@@ -99,7 +142,7 @@ class RunStore:
             StorageError: missing or damaged, or of another plan.
         """
         path = self.commit_path(name)
-        record = CommitRecord.from_json(load(path), path)
+        record = CommitRecord.from_json(self._raw_record(name), path)
         if record.shard != name or (record.plan != self.digest and record.plan not in self._digests()):
             raise StorageError(
                 f"{path}: belongs to another plan", remedy="use an --out folder of its own for each plan"
@@ -109,11 +152,21 @@ class RunStore:
     def records(self) -> Iterator[CommitRecord]:
         """Commit records in plan order."""
         done = self.committed()
+        self.gather(done)
         return (self.record(s.name) for s in self.plan.shards() if s.name in done)
+
+    def gather(self, names: Iterable[str]) -> None:
+        """Make ready to read many records: a place that is far away brings them here."""
+
+    def _raw_record(self, name: str) -> dict[str, Any]:
+        return load(self.commit_path(name))
 
     def _digests(self) -> set[str]:
         """Digests of the run's plans, as it grew."""
-        return {plan.digest() for plan in plans(self.root)}
+        return {plan.digest() for plan in self._plans()}
+
+    def _plans(self) -> list[RunPlan]:
+        return plans(self.root)
 
     def new_folder(self, shard: Shard) -> tuple[str, Path]:
         """Make a folder for one try at writing the shard: (name relative to the run folder, path)."""
@@ -127,52 +180,99 @@ class RunStore:
         """Publish a record; False when another worker's try was first (whose files then count)."""
         return publish(self.commit_path(record.shard), dump(record.to_json()))
 
+    def upload(self, record: CommitRecord) -> None:
+        """Bring the files that a record is going to name to where the run is: here they are there already."""
 
-def plan_name(growths: int) -> str:
-    """File name of a run's plan after so many growths."""
-    return f"plan.{growths:04d}.json" if growths else "plan.json"
+    def settle(self, record: CommitRecord, *, won: bool) -> None:
+        """After ``commit``: drop the files of a try that did not count."""
+        if not won:
+            shutil.rmtree(self.root / record.folder, ignore_errors=True)
+
+    def take_back(self, name: str) -> None:
+        """Take a commit back; its record is kept under ``damaged/``.
+
+        Raises:
+            StorageError.
+        """
+        kept = self.root / "damaged" / f"{name}.{token()}.json"
+        with storage_errors(kept):
+            kept.parent.mkdir(exist_ok=True)
+            self.commit_path(name).rename(kept)
+            sync_folder(self.root / "commits")
+
+    @contextmanager
+    def fetched(self, wanted: Iterable[tuple[str, str, FormatRecord]], *, check: bool = True) -> Generator[list[Path]]:
+        """Folders on this machine with the files of shards, while in the context.
+
+        Args:
+            wanted: (``CommitRecord.folder``, format, its record) of each.
+            check: whether what has to be brought here must be there and have its sha256.
+
+        Raises:
+            StorageError: something is gone or damaged.
+        """
+        yield [self.root / folder / key for folder, key, _ in wanted]
+
+    def datasets(self) -> list[str]:
+        """``<format>/<name>`` of the data sets that are there, by format."""
+        found = [(f, d) for f in self.plan.formats for d in sorted((self.root / f).glob("*")) if d.is_dir()]
+        return [f"{f}/{d.name}" for f, d in found]
+
+    @contextmanager
+    def dataset(self, relative: str) -> Generator[Path]:
+        """A folder on this machine with the data set ``<format>/<name>``, while in the context."""
+        yield self.root / relative
+
+    def has_dataset(self, relative: str) -> bool:
+        """Whether the data set ``<format>/<name>`` is there."""
+        return (self.root / relative).is_dir()
+
+    def replace_dataset(self, fresh: Path, relative: str) -> None:
+        """Move a finished data set from its work folder to its place; a reader sees the old one or the new one.
+
+        Raises:
+            StorageError.
+        """
+        root = self.root / relative
+        with storage_errors(root):
+            sync_tree(fresh)
+            failpoint("finalize.built", relative.replace("/", "."))
+            root.parent.mkdir(parents=True, exist_ok=True)
+            if root.exists():
+                root.rename(fresh.parent / f"old-{token()}")
+            failpoint("finalize.between", relative.replace("/", "."))
+            fresh.rename(root)
+
+    def drop_dataset(self, relative: str) -> None:
+        """Remove a data set."""
+        shutil.rmtree(self.root / relative, ignore_errors=True)
+
+    @contextmanager
+    def finalizing(self) -> Generator[None]:
+        """Be the only one who finalizes the run; the kernel takes the right back when its holder dies."""
+        with storage_errors(self.root):
+            descriptor = os.open(self.root / "finalize.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
+
+
+def quarantine_file(cell: str, slot: int) -> str:
+    """Where in a run it is kept what is known of a slot that was given up."""
+    return f"quarantine/{cell}.{slot:09d}.json"
 
 
 def plans(root: Path) -> list[RunPlan]:
-    """The plans of a run as it grew, the one in force last; empty when there is no run.
-
-    Raises:
-        StorageError, UsageError: one cannot be read.
-    """
-    found: list[RunPlan] = []
-    while (path := root / plan_name(len(found))).is_file():
-        found.append(RunPlan.from_json(load(path)))
-    return found
+    """See ``chain``; of a run folder."""
+    return chain(str(root), _reader(root))
 
 
-def joined(root: Path, there: RunPlan, wanted: RunPlan) -> RunPlan:
-    """The plan of the run in ``root`` once ``wanted`` joins it: the same, or grown.
+def _reader(root: Path) -> Read:
+    def read(name: str) -> bytes | None:
+        path = root / name
+        with storage_errors(path):
+            return path.read_bytes() if path.is_file() else None
 
-    Raises:
-        PlanMismatchError: it is another; names the fields that differ.
-    """
-    grown = there.grow(wanted)
-    if grown is not None:
-        return grown
-    differing = there.differences(wanted)
-    listed = "\n".join(f"  {field}: {a!r} there, {b!r} asked for" for field, (a, b) in _named(differing))
-    raise PlanMismatchError(
-        f"{root} belongs to a run with another plan:\n{listed}",
-        remedy="choose another --out, or repeat the options of the run that is there (--n may grow)",
-    )
-
-
-def _named(differing: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Differences in the user's words: ``n`` per cell instead of the list of cells."""
-    for field, (a, b) in differing.items():
-        if field != "cells":
-            yield field, (a, b)
-            continue
-        mine, theirs = _counts(a), _counts(b)
-        for name in sorted(mine.keys() | theirs.keys()):
-            if mine.get(name, 0) != theirs.get(name, 0):
-                yield f"n of {name}", (mine.get(name, 0), theirs.get(name, 0))
-
-
-def _counts(cells: list[dict[str, Any]]) -> dict[str, int]:
-    return {f"{c['task']}.{c['embodiment']}": int(c["n"]) for c in cells}
+    return read

@@ -12,9 +12,9 @@ from synthgen.core.errors import DamagedShardError
 from synthgen.core.exporter import DatasetSpec, Exporter, ShardWriter, blame
 from synthgen.core.failpoint import failpoint
 from synthgen.core.plan import Shard
-from synthgen.store.files import digest_file, dump, inside, replace, storage_errors, sync_tree
+from synthgen.store.files import digest_file, dump, inside, storage_errors, sync_tree
 from synthgen.store.record import CommitRecord, FormatRecord, QuarantinedSlot, SlotRecord
-from synthgen.store.run import RunStore
+from synthgen.store.run import RunStore, quarantine_file
 from synthgen.store.spool import Spool
 from synthgen.store.strikes import Strikes
 
@@ -72,22 +72,25 @@ def commit_shard(
         versions=versions(),
         seconds={**seconds, "write": round(seconds.get("write", 0.0) + time.perf_counter() - began, 6)},
     )
+    store.upload(record)
+    failpoint("shard.uploaded", shard.name)
     _keep_what_is_known(store, shard, record)
     won = store.commit(record)
     failpoint("shard.committed", shard.name)
-    if not won:
-        shutil.rmtree(folder, ignore_errors=True)
+    store.settle(record, won=won)
     spool.drop()
     return won
 
 
 def _keep_what_is_known(store: RunStore, shard: Shard, record: CommitRecord) -> None:
     """Write what a quarantined slot did to where ``synthgen replay`` and people find it."""
-    strikes = Strikes(store.root, shard).by_slot()
+    if not record.quarantined:
+        return
+    strikes = Strikes(store, shard).by_slot()
     for slot in record.quarantined:
-        command = f"synthgen replay {store.root.name} --task {shard.task} --embodiment {shard.embodiment}"
-        replace(
-            store.quarantine_path(shard.cell, slot.slot),
+        command = f"synthgen replay {store.name} --task {shard.task} --embodiment {shard.embodiment}"
+        store.write(
+            quarantine_file(shard.cell, slot.slot),
             dump(
                 {
                     "task": shard.task,

@@ -106,6 +106,7 @@ def status(store: RunStore, *, now: float | None = None) -> RunStatus:
     """
     cells = {c.name: CellStatus(task=c.task, embodiment=c.embodiment, requested=c.n) for c in store.plan.cells}
     done = store.committed()
+    store.gather(done)
     shards = committed = 0
     finished: list[tuple[float, int]] = []
     for shard in store.plan.shards():
@@ -121,7 +122,7 @@ def status(store: RunStore, *, now: float | None = None) -> RunStatus:
     rate = _rate(finished, time.time() if now is None else now)
     missing = sum(c.requested - c.committed - len(c.quarantined) for c in cells.values())
     return RunStatus(
-        root=str(store.root),
+        root=store.place,
         plan=store.digest,
         cells=tuple(cells.values()),
         shards=shards,

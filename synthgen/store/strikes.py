@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthgen.core.errors import StorageError
+from synthgen.core.errors import DamagedShardError
 from synthgen.core.plan import Shard
-from synthgen.store.files import dump, load, publish, token
+from synthgen.store.files import dump, parse, token
+from synthgen.store.run import RunStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,26 +36,28 @@ class Strike:
 
 
 class Strikes:
-    """The strikes of one shard."""
+    """The strikes of one shard; every worker of the run sees them, wherever it is."""
 
-    def __init__(self, root: Path, shard: Shard) -> None:
-        self.folder = root / "strikes" / shard.name
+    def __init__(self, store: RunStore, shard: Shard) -> None:
+        self._store = store
+        self._folder = f"strikes/{shard.name}"
 
-    def add(self, strike: Strike) -> Path:
-        """Note a death; returns the file, so that it can be taken back when the worker turns out to be at fault."""
-        path = self.folder / f"{strike.slot:09d}.{token()}.json"
-        publish(path, dump(strike.to_json()))
-        return path
+    def add(self, strike: Strike) -> str:
+        """Note a death; returns its name, to ``RunStore.remove`` it when the worker turns out to be at fault."""
+        name = f"{self._folder}/{strike.slot:09d}.{token()}.json"
+        self._store.write(name, dump(strike.to_json()))
+        return name
 
     def by_slot(self) -> Mapping[int, list[Strike]]:
         """Slot -> its strikes."""
         found: dict[int, list[Strike]] = {}
-        if not self.folder.is_dir():
-            return found
-        for path in sorted(self.folder.glob("[0-9]*.json")):
+        for name in self._store.names(self._folder):
+            if not (name[0].isdecimal() and name.endswith(".json")):
+                continue
             try:
-                strike = Strike(**load(path))
-            except (StorageError, TypeError):
+                data = self._store.read(f"{self._folder}/{name}")
+                strike = Strike(**parse(Path(self._folder) / name, data or b""))
+            except (DamagedShardError, TypeError):
                 continue
             found.setdefault(strike.slot, []).append(strike)
         return found

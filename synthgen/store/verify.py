@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from synthgen.core.errors import StorageError, SynthgenError
 from synthgen.core.exporter import Exporter
-from synthgen.store.files import digest_file, storage_errors, sync_folder, token
+from synthgen.store.files import digest_file
 from synthgen.store.record import CommitRecord, FormatRecord
 from synthgen.store.run import RunStore
 
@@ -27,6 +28,7 @@ def verify_run(store: RunStore, exporters: Mapping[str, Exporter], *, deep: bool
     Ends early within a shard: the first damage of each format is enough to make it again.
     """
     done = store.committed()
+    store.gather(done)
     for shard in store.plan.shards():
         if shard.name not in done:
             continue
@@ -40,7 +42,8 @@ def verify_run(store: RunStore, exporters: Mapping[str, Exporter], *, deep: bool
             yield Damage(shard=shard.name, file=f"commits/{path.name}", what="is of other slots than the plan says")
             continue
         for key, form in record.formats.items():
-            yield from _format(store, record, key, form, exporters.get(key) if deep else None)
+            with store.fetched([(record.folder, key, form)], check=False) as (folder,):
+                yield from _format(folder, record, key, form, exporters.get(key) if deep else None)
 
 
 def requeue(store: RunStore, shards: Iterable[str]) -> None:
@@ -49,18 +52,13 @@ def requeue(store: RunStore, shards: Iterable[str]) -> None:
     Raises:
         StorageError.
     """
-    with storage_errors(store.root):
-        for name in dict.fromkeys(shards):
-            kept = store.root / "damaged" / f"{name}.{token()}.json"
-            kept.parent.mkdir(exist_ok=True)
-            store.commit_path(name).rename(kept)
-        sync_folder(store.root / "commits")
+    for name in dict.fromkeys(shards):
+        store.take_back(name)
 
 
 def _format(
-    store: RunStore, record: CommitRecord, key: str, form: FormatRecord, exporter: Exporter | None
+    folder: Path, record: CommitRecord, key: str, form: FormatRecord, exporter: Exporter | None
 ) -> Iterator[Damage]:
-    folder = store.root / record.folder / key
     for name, (size, sha256) in form.files.items():
         path = folder / name
         try:

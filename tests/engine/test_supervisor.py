@@ -172,7 +172,7 @@ def test_the_slot_that_killed_it_is_left_to_another_worker(make_job: MakeJob, fa
     _, results = run_all(job, alone=False)
     assert [r["end"] for r in results] == ["deferred"]
     shard = next(job.plan.shards())
-    strike = Strikes(job.root, shard).by_slot()[1][0]
+    strike = Strikes(job.store(), shard).by_slot()[1][0]
     assert (strike.phase, strike.cause, strike.worker) == ("step", "killed by SIGKILL", "w0")
     other = Supervisor(job, "w1")
     assert other.run_shard(shard, alone=False)["end"] == "committed"
@@ -186,7 +186,7 @@ def test_a_worker_that_only_dies_is_given_up_and_its_strikes_are_taken_back(make
     supervisor, results = run_all(job)
     assert results[0]["end"] == "given_up"
     assert "died 3 times" in str(results[0]["message"])
-    assert Strikes(job.root, next(job.plan.shards())).by_slot() == {}
+    assert Strikes(job.store(), next(job.plan.shards())).by_slot() == {}
     assert supervisor.snapshot()["boots"] == 3
 
 
