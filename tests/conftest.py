@@ -3,6 +3,8 @@
 import os
 from contextlib import suppress
 
+from s3_fixtures import object_store, s3_server  # noqa: F401 - fixtures
+
 # Our clusters listen on this machine only (see synthgen/engine/ray_pool.py).
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 

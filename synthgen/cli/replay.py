@@ -93,7 +93,7 @@ def known_strikes(store: RunStore, task: str, embodiment: str, slot: int) -> lis
     name = quarantine_file(f"{task}.{embodiment}", slot)
     bundle = store.read(name)
     if bundle is not None:
-        return list(parse(Path(store.place) / name, bundle)["strikes"])
+        return list(parse(f"{store.place}/{name}", bundle)["strikes"])
     for shard in store.plan.shards():
         if holds(shard, task, embodiment, slot):
             return [s.to_json() for s in Strikes(store, shard).by_slot().get(slot, [])]

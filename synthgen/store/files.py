@@ -137,7 +137,7 @@ def load(path: Path) -> dict[str, Any]:
     return parse(path, data)
 
 
-def parse(path: Path, data: bytes) -> dict[str, Any]:
+def parse(path: Path | str, data: bytes) -> dict[str, Any]:
     """Parse a JSON object; ``path`` names it in the error."""
     try:
         value: Any = json.loads(data)
@@ -148,8 +148,8 @@ def parse(path: Path, data: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def inside(relative: str, where: Path) -> Path:
-    """``where / relative``, refusing anything that could leave ``where``.
+def inside(relative: str, where: Path, *, told: str = "") -> Path:
+    """``where / relative``, refusing anything that could leave ``where``; ``told``: what to call it in the error.
 
     Raises:
         DamagedShardError: absolute, empty, with "..", a backslash or a NUL.
@@ -157,7 +157,7 @@ def inside(relative: str, where: Path) -> Path:
     pure = PurePosixPath(relative)
     if not relative or pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative:
         raise DamagedShardError(
-            f"{where}: a record names {relative!r}, which leaves the run folder",
+            f"{told or where}: a record names {relative!r}, which leaves the run folder",
             remedy="do not trust this run folder; make it again",
         )
     return where / pure

@@ -104,7 +104,7 @@ def _one(
     digest = hashlib.sha256(repr([(s.folder, s.shard) for s in shards]).encode()).hexdigest()
     said = store.read(marker)
     if said is not None and store.has_dataset(relative):
-        known = parse(store.root / marker, said)
+        known = parse(f"{store.place}/{marker}", said)
         if known.get("shards") == digest:
             return _summary(store, relative, int(known["episodes"]), int(known["frames"]))
     work = store.root / "finalizing"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from synthgen.core.errors import PlanMismatchError
@@ -27,7 +26,7 @@ def chain(place: str, read: Read) -> list[RunPlan]:
     """
     found: list[RunPlan] = []
     while (data := read(plan_name(len(found)))) is not None:
-        found.append(RunPlan.from_json(parse(Path(place) / plan_name(len(found)), data)))
+        found.append(RunPlan.from_json(parse(f"{place}/{plan_name(len(found))}", data)))
     return found
 
 

@@ -103,7 +103,7 @@ class CommitRecord:
         return {"version": VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, d: Mapping[str, Any], where: Path) -> CommitRecord:
+    def from_json(cls, d: Mapping[str, Any], where: Path | str) -> CommitRecord:
         """The inverse; ``where`` names the file in errors.
 
         Raises:
@@ -132,7 +132,7 @@ class CommitRecord:
             raise DamagedShardError(f"{where}: folder {record.folder!r} leaves the run folder", remedy=remedy)
         for name, form in record.formats.items():
             for file in form.files:
-                inside(f"{name}/{file}", where)
+                inside(f"{name}/{file}", Path(where), told=str(where))
         return record
 
 

@@ -123,13 +123,13 @@ class RemoteRunStore(RunStore):
         in_parallel(self._fetch, [n for n in names if not self._kept(n)])
 
     def _raw_record(self, name: str) -> dict[str, Any]:
-        where = Path(f"{self.url}/commits/{name}.json")
+        where = f"{self.url}/commits/{name}.json"
         kept = self._kept(name)
         if kept is not None:
             return load(kept)
         data = self._fetch(name)
         if data is None:
-            raise StorageError(f"{self.url}/commits/{name}.json: no such record")
+            raise StorageError(f"{where}: no such record")
         return parse(where, data)
 
     def upload(self, record: CommitRecord) -> None:

@@ -33,7 +33,7 @@ class RemoteFiles:
         """Put ``files`` (name -> bytes, sha256) of a folder, one by one, below ``relative``."""
         for name, (size, sha256) in files.items():
             self.bucket.upload(inside(name, folder), self.url.key(f"{relative}/{name}"), size=size, sha256=sha256)
-            failpoint("s3.uploaded", relative)
+            failpoint("s3.uploaded", relative.replace("/", "."))
 
     def download(self, wanted: Iterable[tuple[str, str | None]], target: Path, *, must: bool = True) -> None:
         """Get objects, (name, sha256 or None), as files of the same names below ``target``.
@@ -60,11 +60,11 @@ class RemoteFiles:
         before = set(self.below(relative))
         files = {p.relative_to(fresh).as_posix(): digest_file(p) for p in sorted(fresh.rglob("*")) if p.is_file()}
         self.delete(relative, [n for n in before if is_metadata(n)])
-        failpoint("s3.dataset.cleared", relative)
+        failpoint("s3.dataset.cleared", relative.replace("/", "."))
         for last in (False, True):
             group = [{n: f} for n, f in files.items() if is_metadata(n) is last]
             in_parallel(lambda one: self.upload(fresh, relative, one), group)
-            failpoint("s3.dataset.described" if last else "s3.dataset.filled", relative)
+            failpoint("s3.dataset.described" if last else "s3.dataset.filled", relative.replace("/", "."))
         self.delete(relative, [n for n in before if n not in files and not is_metadata(n)])
 
     def delete(self, folder: str, names: Iterable[str]) -> None:

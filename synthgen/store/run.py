@@ -141,7 +141,7 @@ class RunStore:
         Raises:
             StorageError: missing or damaged, or of another plan.
         """
-        path = self.commit_path(name)
+        path = f"{self.place}/commits/{name}.json"
         record = CommitRecord.from_json(self._raw_record(name), path)
         if record.shard != name or (record.plan != self.digest and record.plan not in self._digests()):
             raise StorageError(

@@ -29,7 +29,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 15.0
 CONNECT, READ = 10.0, 60.0  # seconds of silence that a request may take
 PART = 16 << 20  # bytes; larger files go in parts of this size
 PARTS = 10_000  # the most that S3 takes
-PAGE = 1000  # objects per delete request
+PAGE = 1000  # objects that one request lists or deletes; the most that S3 takes
 CHUNK = 1 << 20
 
 
@@ -61,18 +61,19 @@ class Bucket:
     Args:
         name: the bucket's.
         patience: seconds that a request is repeated; None = ``$SYNTHGEN_S3_PATIENCE``, or 120.
-        part: bytes of a part of a large file.
+        part: bytes of a part of a large file; page: objects that one request lists or deletes.
 
     Attributes:
         alive: called before every request, for watchdogs.
         patience: see above.
     """
 
-    def __init__(self, name: str, *, patience: float | None = None, part: int = PART) -> None:
+    def __init__(self, name: str, *, patience: float | None = None, part: int = PART, page: int = PAGE) -> None:
         self.name = name
         self.alive: Callable[[], None] = lambda: None
         self.patience = patience if patience is not None else _patience()
         self._part = part
+        self._page = page
         self._clients: dict[int, Any] = {}
 
     def create(self, key: str, data: bytes) -> bool:
@@ -120,7 +121,7 @@ class Bucket:
         """The objects whose names begin with ``prefix``, page by page."""
         more: dict[str, str] = {}
         while True:
-            asked = {"Bucket": self.name, "Prefix": prefix, **more}
+            asked = {"Bucket": self.name, "Prefix": prefix, "MaxKeys": self._page, **more}
             answer = self._do(f"list {prefix}", lambda c, asked=asked: c.list_objects_v2(**asked), {404: None})
             if answer is None:
                 raise StorageError(f"list {prefix}: the store says 404", remedy=RESUME)
@@ -178,8 +179,8 @@ class Bucket:
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there are no error."""
-        for at in range(0, len(keys), PAGE):
-            listed = {"Objects": [{"Key": k} for k in keys[at : at + PAGE]], "Quiet": True}
+        for at in range(0, len(keys), self._page):
+            listed = {"Objects": [{"Key": k} for k in keys[at : at + self._page]], "Quiet": True}
             body = {"Bucket": self.name, "Delete": listed}
             answer = self._do(f"delete {keys[at]} …", lambda c, body=body: c.delete_objects(**body))
             refused = answer.get("Errors", ())
@@ -231,7 +232,7 @@ class Bucket:
                 answer = self._do(f"upload {key}", lambda c, part=part: c.upload_part(**target, **part))
                 parts.append({"PartNumber": part["PartNumber"], "ETag": answer["ETag"]})
         _same(path, digest.hexdigest(), sha256)
-        failpoint("s3.parts", key)
+        failpoint("s3.parts")
         done = {"UploadId": id, "MultipartUpload": {"Parts": parts}}
         # 404: an earlier try got through while its answer was lost, and the upload is no more. The size is checked.
         self._do(f"complete {key}", lambda c: c.complete_multipart_upload(**target, **done), {404: None})

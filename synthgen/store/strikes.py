@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from synthgen.core.errors import DamagedShardError
@@ -56,7 +55,7 @@ class Strikes:
                 continue
             try:
                 data = self._store.read(f"{self._folder}/{name}")
-                strike = Strike(**parse(Path(self._folder) / name, data or b""))
+                strike = Strike(**parse(f"{self._folder}/{name}", data or b""))
             except (DamagedShardError, TypeError):
                 continue
             found.setdefault(strike.slot, []).append(strike)
