@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ class S3Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.port = 0
+        self._ports: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -36,7 +39,8 @@ class S3Server:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> S3Server:
-        master, volume, filer, self.port = _ports(4)
+        self._ports = _ports(4)
+        master, volume, filer, self.port = self._ports
         identity = {"name": "t", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
@@ -55,6 +59,9 @@ class S3Server:
             "s3.port": self.port,
             "s3.ip.bind": "127.0.0.1",
             "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.localSocket": self._folder / "s3.sock",
+            "filer.localSocket": self._folder / "filer.sock",
             "s3.config": config,
             "s3.iam": "false",
             "s3.autoCreateBucket": "false",
@@ -69,13 +76,21 @@ class S3Server:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wait()
+        try:
+            self._wait(self._process)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        for port in self._ports:  # it leaves sockets behind, where only its options for two of them can change it
+            for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{port + GRPC}.sock"):
+                left.unlink(missing_ok=True)
 
     def client(self) -> Any:
         """A client of its own, which no fault of the proxy reaches."""
@@ -87,7 +102,7 @@ class S3Server:
             "s3", endpoint_url=self.url, config=Config(retries={"total_max_attempts": 1}), **keys
         )
 
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         client = self.client()
@@ -98,8 +113,9 @@ class S3Server:
                 client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
                 return
             except (BotoCoreError, ClientError):
-                if time.monotonic() > end:
-                    raise
+                if time.monotonic() > end or process.poll() is not None:
+                    tail = (self._folder / "log").read_text(errors="replace").splitlines()[-5:]
+                    raise OSError("\n".join(["the S3 server did not start", *tail])) from None
                 time.sleep(0.1)
 
 

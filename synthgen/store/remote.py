@@ -61,11 +61,10 @@ class RemoteRunStore(RunStore):
     @classmethod
     def join(cls, url: S3Url, *, work: Path | None = None) -> RemoteRunStore:
         """As ``RunStore.open``."""
-        bucket = Bucket(url.bucket)
-        found = plans_at(url, bucket)
+        found = plans_at(url)
         if not found:
             raise UsageError(f"{url}: no run there (no plan.json)", remedy="give the --out URL of a run")
-        return cls(url, found[-1], work=work, bucket=bucket)
+        return cls(url, found[-1], work=work)
 
     @property
     def place(self) -> str:
@@ -236,8 +235,14 @@ class RemoteRunStore(RunStore):
 
 
 def plans_at(url: S3Url, bucket: Bucket | None = None) -> list[RunPlan]:
-    """See ``chain``; of a run in an object store."""
-    return chain(str(url), _reader(url, bucket or Bucket(url.bucket)))
+    """See ``chain``; of a run in an object store. Without a bucket, an endpoint that does not answer is told soon."""
+    return chain(str(url), _reader(url, bucket or _impatient(url)))
+
+
+def _impatient(url: S3Url) -> Bucket:
+    bucket = Bucket(url.bucket)
+    bucket.patience = min(bucket.patience, CHECK_PATIENCE)
+    return bucket
 
 
 def check_store(url: S3Url) -> None:
@@ -248,8 +253,7 @@ def check_store(url: S3Url) -> None:
         UsageError: no such bucket.
         StorageError: it does not answer.
     """
-    bucket = Bucket(url.bucket)
-    bucket.patience = min(bucket.patience, CHECK_PATIENCE)
+    bucket = _impatient(url)
     probe = url.key(f"{PROBE}{token()}")
     try:
         first, second = bucket.create(probe, b"1"), bucket.create(probe, b"2")

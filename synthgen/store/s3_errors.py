@@ -32,10 +32,10 @@ def meaning(error: Exception, what: str) -> Literal["again"] | int | SynthgenErr
         "again"; the HTTP status of an answer that says no; or the error to raise. Of an exception that is not the
         client's, a ``SynthgenError`` comes back as it is, and anything else is raised.
     """
-    library: Any = importlib.import_module("botocore.exceptions")
-    parsers: Any = importlib.import_module("botocore.parsers")
     if isinstance(error, SynthgenError):
         return error
+    library: Any = importlib.import_module("botocore.exceptions")
+    parsers: Any = importlib.import_module("botocore.parsers")
     if isinstance(error, library.ClientError):
         return _answer(error, what)
     if isinstance(error, library.SSLError) and "CERTIFICATE_VERIFY" in str(error):

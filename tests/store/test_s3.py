@@ -184,7 +184,8 @@ def test_an_endpoint_that_is_none(object_store: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_no_library(object_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    for name in [n for n in sys.modules if n.split(".")[0] in ("boto3", "botocore")] or ["boto3"]:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MachineError, match="boto3") as caught:
         check_store(S3Url.parse(object_store.url))
     assert "synthgen[s3]" in caught.value.remedy
