@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Fault = Literal["status", "cut", "lose", "flip", "pretend"]
-CODES = {409: "ConditionalRequestConflict", 500: "InternalError", 503: "SlowDown"}
+Fault = Literal["status", "cut", "lose", "flip", "pretend", "etag"]
+CODES = {409: "ConditionalRequestConflict", 500: "InternalError", 501: "NotImplemented", 503: "SlowDown"}
 MOST = 64 << 20  # bytes of a body
 
 
@@ -22,7 +22,7 @@ class Rule:
 
     ``fault``: "status" answers with an error and asks nobody; "cut" closes the connection at once; "lose" lets the
     server do it and then closes the connection without an answer; "flip" damages a byte on the way to the server;
-    "pretend" says it was done and does nothing.
+    "pretend" says it was done and does nothing; "etag" tells another ETag, as stores do that make them otherwise.
     """
 
     fault: Fault
@@ -89,11 +89,11 @@ def proxied(port: int) -> Iterator[Proxy]:
             else:
                 if fault == "flip" and body:
                     body = bytes([body[0] ^ 1]) + body[1:]
-                self.forward(body, answer=fault != "lose")
+                self.forward(body, fault)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve  # noqa: N815
 
-        def forward(self, body: bytes, *, answer: bool) -> None:
+        def forward(self, body: bytes, fault: Fault | None) -> None:
             upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             try:
                 upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -103,10 +103,12 @@ def proxied(port: int) -> Iterator[Proxy]:
                 upstream.endheaders(body or None)
                 told = upstream.getresponse()
                 data = told.read()
-                if not answer:
+                if fault == "lose":
                     self.close_connection = True
                     return
                 kept = {n: v for n, v in told.getheaders() if n.lower() not in ("connection", "transfer-encoding")}
+                if fault == "etag":
+                    kept["Etag"] = '"00000000000000000000000000000000"'
                 kept.setdefault("Content-Length", str(len(data)))
                 self.send_response_only(told.status)
                 for name, value in kept.items():

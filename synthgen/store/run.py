@@ -48,6 +48,7 @@ class RunStore:
         self.root = root
         self.plan = plan
         self.digest = plan.digest()
+        self._digests = {self.digest}
 
     @classmethod
     def create(cls, root: Path, plan: RunPlan) -> RunStore:
@@ -143,7 +144,9 @@ class RunStore:
         """
         path = f"{self.place}/commits/{name}.json"
         record = CommitRecord.from_json(self._raw_record(name), path)
-        if record.shard != name or (record.plan != self.digest and record.plan not in self._digests()):
+        if record.plan not in self._digests:
+            self._digests = {plan.digest() for plan in self._plans()}  # the run may have grown
+        if record.shard != name or record.plan not in self._digests:
             raise StorageError(
                 f"{path}: belongs to another plan", remedy="use an --out folder of its own for each plan"
             )
@@ -160,10 +163,6 @@ class RunStore:
 
     def _raw_record(self, name: str) -> dict[str, Any]:
         return load(self.commit_path(name))
-
-    def _digests(self) -> set[str]:
-        """Digests of the run's plans, as it grew."""
-        return {plan.digest() for plan in self._plans()}
 
     def _plans(self) -> list[RunPlan]:
         return plans(self.root)

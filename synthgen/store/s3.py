@@ -1,14 +1,9 @@
-"""A bucket: conditional puts, checked uploads and downloads, and patience with a store that is busy.
-
-The client library's own retries are off: who repeats a conditional put must know that an earlier try may have got
-through while its answer was lost.
-"""
+"""A bucket: conditional puts, checked uploads and downloads, and patience with a store that is busy."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import importlib
 import os
 import random
 import time
@@ -18,15 +13,14 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from synthgen.core.errors import DamagedShardError, MachineError, StorageError, SynthgenError
+from synthgen.core.errors import DamagedShardError, StorageError, SynthgenError
 from synthgen.core.failpoint import failpoint
 from synthgen.store.files import storage_errors
-from synthgen.store.s3_errors import CREDENTIALS, RESUME, meaning
+from synthgen.store.s3_client import connect, patience_asked_for
+from synthgen.store.s3_errors import RESUME, meaning, refused
 
 T = TypeVar("T")
-PATIENCE = 120.0  # seconds that one request is repeated
 FIRST_WAIT, LONGEST_WAIT = 0.2, 15.0
-CONNECT, READ = 10.0, 60.0  # seconds of silence that a request may take
 PART = 16 << 20  # bytes; larger files go in parts of this size
 PARTS = 10_000  # the most that S3 takes
 PAGE = 1000  # objects that one request lists or deletes; the most that S3 takes
@@ -71,7 +65,7 @@ class Bucket:
     def __init__(self, name: str, *, patience: float | None = None, part: int = PART, page: int = PAGE) -> None:
         self.name = name
         self.alive: Callable[[], None] = lambda: None
-        self.patience = patience if patience is not None else _patience()
+        self.patience = patience if patience is not None else patience_asked_for()
         self._part = part
         self._page = page
         self._clients: dict[int, Any] = {}
@@ -136,8 +130,8 @@ class Bucket:
     def upload(self, path: Path, key: str, *, size: int, sha256: str) -> None:
         """Put a file, in parts when it is large, and check what arrived.
 
-        The server compares each request's bytes with their MD5; afterwards the object's size, and where its ETag is an
-        MD5 also that, must be the file's.
+        The server compares each request's bytes with their MD5. Afterwards the object must have the file's size and the
+        ETag that these MD5s make; where a store makes ETags in another way, it is read back.
 
         Raises:
             DamagedShardError: the file is not what ``size`` and ``sha256`` say, or the store keeps something else.
@@ -145,10 +139,10 @@ class Bucket:
         with storage_errors(path):
             etag = self._upload_parts(path, key, sha256) if size > self._part else self._upload_whole(path, key, sha256)
         there = self._head(key)
-        kept = (int(there["ContentLength"]), str(there["ETag"]).strip('"')) if there is not None else (-1, "")
-        if kept[0] != size or (etag and _is_md5(there) and kept[1] != etag):
+        kept = (-1, "") if there is None else (int(there["ContentLength"]), str(there["ETag"]).strip('"'))
+        if kept[0] != size or (kept[1] != etag and self._stream(key) != sha256):
             raise DamagedShardError(
-                f"{key}: the store keeps {kept[0]} bytes with ETag {kept[1]}; sent were {size} with MD5 {etag}",
+                f"s3://{self.name}/{key}: the store keeps {kept[0]} bytes, or others than the {size} that were sent",
                 remedy=RESUME,
             )
 
@@ -158,23 +152,14 @@ class Bucket:
         Raises:
             DamagedShardError: its sha256 is another.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-        def read(client: Any) -> Any:
-            digest = hashlib.sha256()
-            body = client.get_object(Bucket=self.name, Key=key)["Body"]
-            with path.open("wb") as f:
-                for chunk in body.iter_chunks(CHUNK):
-                    digest.update(chunk)
-                    f.write(chunk)
-                    self.alive()
-            return digest.hexdigest()
-
         with storage_errors(path):
-            found = self._do(f"fetch {key}", read, {404: None})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = self._stream(key, path)
         if found is not None and sha256 not in (None, found):
             path.unlink()
-            raise DamagedShardError(f"{key}: its sha256 differs", remedy="run `synthgen verify RUN --repair`")
+            raise DamagedShardError(
+                f"s3://{self.name}/{key}: its sha256 differs", remedy="run `synthgen verify RUN --repair`"
+            )
         return found is not None
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -193,7 +178,9 @@ class Bucket:
         more: dict[str, str] = {}
         while True:
             asked = {"Bucket": self.name, "Prefix": prefix, **more}
-            answer = self._do(f"list {prefix}", lambda c, asked=asked: c.list_multipart_uploads(**asked), {404: None})
+            answer = self._do(
+                f"list {prefix}", lambda c, asked=asked: c.list_multipart_uploads(**asked), {404: None, 501: None}
+            )
             if answer is None:
                 return
             now = _date(answer)
@@ -212,6 +199,21 @@ class Bucket:
     def _head(self, key: str) -> Any:
         return self._do(f"look at {key}", lambda c: c.head_object(Bucket=self.name, Key=key), {404: None})
 
+    def _stream(self, key: str, path: Path = Path(os.devnull)) -> str | None:
+        """Read an object, into ``path``; its sha256, or None when there is none."""
+
+        def read(client: Any) -> Any:
+            digest = hashlib.sha256()
+            body = client.get_object(Bucket=self.name, Key=key)["Body"]
+            with path.open("wb") as f:
+                for chunk in body.iter_chunks(CHUNK):
+                    digest.update(chunk)
+                    f.write(chunk)
+                    self.alive()
+            return digest.hexdigest()
+
+        return self._do(f"fetch {key}", read, {404: None})
+
     def _upload_whole(self, path: Path, key: str, sha256: str) -> str:
         data = path.read_bytes()
         _same(path, hashlib.sha256(data).hexdigest(), sha256)
@@ -223,11 +225,12 @@ class Bucket:
         id = str(self._do(f"upload {key}", lambda c: c.create_multipart_upload(**target))["UploadId"])
         # Should anything fail from here on, the upload stays open: `synthgen gc` drops it.
         parts: list[dict[str, Any]] = []
-        digest = hashlib.sha256()
+        digest, etag = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         size = max(self._part, path.stat().st_size // PARTS + 1)
         with path.open("rb") as f:
             while data := f.read(size):
                 digest.update(data)
+                etag.update(hashlib.md5(data, usedforsecurity=False).digest())
                 part = {"UploadId": id, "PartNumber": len(parts) + 1, "Body": data, "ContentMD5": _md5(data)}
                 answer = self._do(f"upload {key}", lambda c, part=part: c.upload_part(**target, **part))
                 parts.append({"PartNumber": part["PartNumber"], "ETag": answer["ETag"]})
@@ -236,7 +239,7 @@ class Bucket:
         done = {"UploadId": id, "MultipartUpload": {"Parts": parts}}
         # 404: an earlier try got through while its answer was lost, and the upload is no more. The size is checked.
         self._do(f"complete {key}", lambda c: c.complete_multipart_upload(**target, **done), {404: None})
-        return ""
+        return f"{etag.hexdigest()}-{len(parts)}"
 
     def _do(self, what: str, call: Callable[[Any], T], ends: Mapping[int, None] | None = None) -> T:
         """Call the client until it answers. ``ends``: statuses that are answers too, for which None comes back."""
@@ -253,7 +256,7 @@ class Bucket:
                 if isinstance(found, int):
                     if ends is not None and found in ends:
                         return None  # type: ignore[return-value]
-                    raise StorageError(f"s3://{self.name}: {what}: the store says {found}", remedy=RESUME) from error
+                    raise refused(f"s3://{self.name}: {what}", found) from error
                 now = time.monotonic()
                 end = now + self.patience if end is None else end
                 if now + wait > end:
@@ -268,40 +271,8 @@ class Bucket:
         """The client of this process: connections must not be shared over a fork."""
         client = self._clients.get(os.getpid())
         if client is None:
-            client = self._clients[os.getpid()] = _connect()
+            client = self._clients[os.getpid()] = connect()
         return client
-
-
-def _connect() -> Any:
-    try:
-        library: Any = importlib.import_module("boto3")
-        config: Any = importlib.import_module("botocore.config")
-        exceptions: Any = importlib.import_module("botocore.exceptions")
-    except ImportError as error:
-        raise MachineError(
-            f"object stores need the package boto3 ({error})", remedy="pip install 'synthgen[s3]', on every node"
-        ) from error
-    settings = config.Config(
-        connect_timeout=CONNECT,
-        read_timeout=READ,
-        retries={"total_max_attempts": 1},
-        max_pool_connections=32,
-        # Every request carries an MD5, which every store knows; the newer checksums not all do.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    try:
-        return library.session.Session().client("s3", config=settings)
-    except (exceptions.BotoCoreError, ValueError) as error:
-        raise MachineError(f"object store: {error}", remedy=CREDENTIALS) from error
-
-
-def _patience() -> float:
-    text = os.environ.get("SYNTHGEN_S3_PATIENCE", "")
-    try:
-        return float(text) if text else PATIENCE
-    except ValueError:
-        raise MachineError(f"SYNTHGEN_S3_PATIENCE={text}: not a number of seconds") from None
 
 
 def _date(answer: Any) -> Any:
@@ -312,13 +283,6 @@ def _date(answer: Any) -> Any:
 
 def _md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-
-
-def _is_md5(head: Any) -> bool:
-    """Whether an object's ETag is its MD5: not in parts, and not encrypted with a key of somebody's."""
-    plain = head.get("ServerSideEncryption") in (None, "AES256") and "SSECustomerAlgorithm" not in head
-    etag = str(head["ETag"]).strip('"')
-    return plain and len(etag) == 32 and all(c in "0123456789abcdef" for c in etag)
 
 
 def _same(path: Path, found: str, wanted: str) -> None:

@@ -18,7 +18,7 @@ PASSING = {
     "ThrottlingException", "TooManyRequests", "OperationAborted", "ConditionalRequestConflict", "BadDigest",
     "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody",
 }  # fmt: skip
-CONFLICT, TOO_MANY = 409, 429
+CONFLICT, TOO_MANY, UNKNOWN = 409, 429, 501
 
 
 def meaning(error: Exception, what: str) -> Literal["again"] | int | SynthgenError:
@@ -56,13 +56,21 @@ def meaning(error: Exception, what: str) -> Literal["again"] | int | SynthgenErr
     raise error
 
 
+def refused(what: str, status: int) -> SynthgenError:
+    """The error to raise for an answer that says no where that is no answer."""
+    if status == UNKNOWN:
+        remedy = "use a store that knows conditional puts (If-None-Match)"
+        return MachineError(f"{what}: the store does not know this request", remedy=remedy)
+    return StorageError(f"{what}: the store says {status}", remedy=RESUME)
+
+
 def _answer(error: Any, what: str) -> Literal["again"] | int | SynthgenError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     told = error.response.get("Error", {})
     code, message = str(told.get("Code", "")), str(told.get("Message", ""))
     said = f"{what}: the store says {status} {code} {message}".strip()
-    if code == "NotImplemented" or status == 501:
-        return MachineError(said, remedy="use a store that knows conditional puts (If-None-Match)")
+    if code == "NotImplemented" or status == UNKNOWN:
+        return UNKNOWN
     if code in PASSING or status >= 500 or status in (CONFLICT, TOO_MANY):
         return "again"
     if code == "NoSuchBucket":

@@ -98,14 +98,38 @@ def test_what_the_store_keeps_is_looked_at(object_store: Any, bucket: Bucket, tm
         bucket.upload(path, key, size=10, sha256=digest)
     object_store.client.put_object(Bucket=object_store.bucket, Key=key, Body=b"evil bytes")
     object_store.proxy.rule("pretend", "PUT")
-    with pytest.raises(DamagedShardError, match="MD5"):
+    with pytest.raises(DamagedShardError, match="others than the 10 that were sent"):
         bucket.upload(path, key, size=10, sha256=digest)
+    object_store.proxy.log.clear()
     with pytest.raises(DamagedShardError, match="sha256"):
         bucket.download(key, tmp_path / "copy", sha256=digest)
     assert not (tmp_path / "copy").exists()
     path.write_bytes(b"other bytes")
     with pytest.raises(DamagedShardError, match="differs from what was verified"):
         bucket.upload(path, key, size=11, sha256=digest)
+
+
+@pytest.mark.parametrize("size", [10, 6 << 20])
+def test_a_store_with_etags_of_its_own_is_read_back(
+    object_store: Any, bucket: Bucket, tmp_path: Path, size: int
+) -> None:
+    path, key = tmp_path / "file", f"{object_store.prefix}/file"
+    path.write_bytes(b"x" * size)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    bucket.upload(path, key, size=size, sha256=digest)
+    assert not any(line.startswith("GET") for line in object_store.proxy.log), "its ETag says enough"
+    object_store.proxy.rule("etag", "HEAD", times=1)
+    bucket.upload(path, key, size=size, sha256=digest)
+    assert sum(line.startswith("GET") for line in object_store.proxy.log) == 1
+
+
+def test_a_store_that_knows_less(object_store: Any, bucket: Bucket) -> None:
+    object_store.proxy.rule("status", "GET", "uploads", status=501)
+    assert list(bucket.uploads(object_store.prefix)) == []
+    object_store.proxy.rule("status", "PUT", status=501)
+    with pytest.raises(MachineError, match="does not know") as caught:
+        bucket.create(f"{object_store.prefix}/a", b"1")
+    assert "If-None-Match" in caught.value.remedy
 
 
 def test_only_the_state_that_was_seen_is_replaced(object_store: Any, bucket: Bucket) -> None:
