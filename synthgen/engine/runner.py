@@ -16,7 +16,7 @@ from synthgen.store.record import QuarantinedSlot
 from synthgen.store.run import RunStore
 from synthgen.store.shard import commit_shard
 from synthgen.store.spool import Spool
-from synthgen.store.strikes import Strikes
+from synthgen.store.strikes import Strike, Strikes
 
 ShardEnd = Literal["committed", "stopped", "deferred"]
 
@@ -91,8 +91,9 @@ class ShardRunner:
 
     def _once(self, shard: Shard, defer: Collection[int], stop: Callable[[], bool]) -> ShardEnd:
         spool = Spool(self._store.root, shard)
-        out = self._struck_out(shard)
-        self._fill(shard, spool, skip=out.keys() | set(defer), stop=stop)
+        struck = Strikes(self._store, shard).by_slot()
+        out = self._struck_out(struck)
+        self._fill(shard, spool, struck, skip=out.keys() | set(defer), stop=stop)
         left = set(range(shard.start, shard.stop)) - spool.done() - out.keys()
         if self._store.is_committed(shard):
             return "committed"
@@ -125,19 +126,26 @@ class ShardRunner:
         self._attempts = self._writing = 0.0
         return seconds
 
-    def _struck_out(self, shard: Shard) -> dict[int, QuarantinedSlot]:
+    def _struck_out(self, struck: Mapping[int, list[Strike]]) -> dict[int, QuarantinedSlot]:
         return {
             slot: QuarantinedSlot(
                 slot=slot,
                 reason="strikes",
                 detail="; ".join(f"attempt {s.attempt}: {s.cause} in {s.phase}" for s in strikes),
             )
-            for slot, strikes in Strikes(self._store, shard).by_slot().items()
+            for slot, strikes in struck.items()
             if len(strikes) >= self._strikes
         }
 
-    def _fill(self, shard: Shard, spool: Spool, *, skip: Collection[int], stop: Callable[[], bool]) -> None:
-        struck = Strikes(self._store, shard).by_slot()
+    def _fill(
+        self,
+        shard: Shard,
+        spool: Spool,
+        struck: Collection[int],
+        *,
+        skip: Collection[int],
+        stop: Callable[[], bool],
+    ) -> None:
         done = spool.done()
         missing = [s for s in range(shard.start, shard.stop) if s not in done and s not in skip]
         missing.sort(key=lambda s: s in struck)  # what killed a simulator comes last

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from s3_server import SECRET
 
 from synthgen.core.failpoint import arm
 
@@ -36,6 +37,9 @@ def test_a_run_is_made_and_looked_at_by_its_url(synthgen: Synthgen, object_store
     again = synthgen("run", *FAKE, "--n", 7, "--out", url, "--json")
     assert again.code == 0 and json.loads(again.out)["datasets"][0] == f"{url}/tiny/franka"
     assert synthgen("run", *FAKE, "--n", 7, "--seed", 3, "--out", url).code == 2, "another plan"
+    kept = [p.read_bytes() for p in Path(os.environ["SYNTHGEN_WORK"]).rglob("*") if p.is_file()]
+    kept += [object_store.get(name) for name in object_store.names()]
+    assert len(kept) > 20 and not any(SECRET.encode() in data for data in kept)
 
 
 def test_what_one_machine_began_another_ends(
@@ -52,9 +56,7 @@ def test_what_one_machine_began_another_ends(
     assert synthgen(*run, "--out", object_store.url).code == 0
     assert synthgen(*run, "--out", tmp_path / "local").code == 0
     for name in ("index.jsonl", "fake.000004.npz"):
-        key = f"{object_store.prefix}/tiny/franka/{name}"
-        kept = object_store.client.get_object(Bucket=object_store.bucket, Key=key)["Body"].read()
-        assert kept == (tmp_path / "local" / "tiny" / "franka" / name).read_bytes()
+        assert object_store.get(f"tiny/franka/{name}") == (tmp_path / "local" / "tiny" / "franka" / name).read_bytes()
     listed = json.loads(synthgen("gc", object_store.url, "--dry-run", "--json").out)
     assert [o["path"].rsplit("-", 1)[0] for o in listed["orphans"]] == [
         f"{object_store.url}/shards/fake.franka.000001"
@@ -69,7 +71,7 @@ def test_verify_and_repair(synthgen: Synthgen, object_store: Any) -> None:
     good = synthgen("verify", object_store.url)
     assert good.code == 0 and f"{object_store.url}/lerobot/franka  lerobot  4 episodes" in good.out
     key = next(n for n in object_store.names("shards/") if n.endswith(".parquet"))
-    object_store.client.put_object(Bucket=object_store.bucket, Key=f"{object_store.prefix}/{key}", Body=b"x")
+    object_store.put(key, b"x")
     bad = synthgen("verify", object_store.url, "--repair", "--json")
     assert bad.code == 3 and json.loads(bad.out)["problems"][0]["file"] == key
     assert json.loads(synthgen("status", object_store.url, "--json").out)["shards_committed"] == 3
@@ -124,8 +126,7 @@ def test_workers_killed_around_the_upload(synthgen: Synthgen, object_store: Any,
         == 0
     )
     for path in (tmp_path / "l" / "tiny" / "franka").iterdir():
-        key = f"{object_store.prefix}/tiny/franka/{path.name}"
-        assert object_store.client.get_object(Bucket=object_store.bucket, Key=key)["Body"].read() == path.read_bytes()
+        assert object_store.get(f"tiny/franka/{path.name}") == path.read_bytes()
     assert '"bytes": 0, "orphans": []' not in synthgen("gc", object_store.url, "--json").out
     assert len({n.split("/")[1] for n in object_store.names("shards/")}) == 3
 

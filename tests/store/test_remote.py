@@ -253,10 +253,7 @@ def test_a_kill_while_data_sets_are_uploaded_is_made_good(
     assert in_a_process(lambda: finalize(grown, EXPORTERS)) == -9
     keys = object_store.names("tiny/g1/")
     if "tiny/g1/index.jsonl" in keys:
-        index = object_store.client.get_object(
-            Bucket=object_store.bucket, Key=f"{object_store.prefix}/tiny/g1/index.jsonl"
-        )
-        lines = index["Body"].read().splitlines()
+        lines = object_store.get("tiny/g1/index.jsonl").splitlines()
         assert len(lines) == 8 and {f"tiny/g1/{json.loads(line)['file']}" for line in lines} < set(keys)
     object_store.client.delete_object(Bucket=object_store.bucket, Key=f"{object_store.prefix}/finalize.lock")
     assert digests(machine("b")) == local
@@ -294,15 +291,12 @@ def test_gc_removes_orphans_and_nothing_else(
     shards = list(store.plan.shards())
     fill(store, shards[0])
 
-    def put(name: str) -> None:
-        object_store.client.put_object(Bucket=object_store.bucket, Key=f"{object_store.prefix}/{name}", Body=b"x" * 7)
-
     kept = set(object_store.names())
     orphaned = {f"shards/{shards[1].name}-0123456789abcdef/tiny/{n}" for n in ("a.npz", "index.jsonl")}
     orphaned |= {f"strikes/{shards[0].name}/000000001.x.json", "probe-0123"}
     beside = {f"strikes/{shards[1].name}/000000005.x.json", "notes.txt", "tiny/notes.txt"}
     for name in orphaned | beside:
-        put(name)
+        object_store.put(name, b"x" * 7)
     upload = {"Bucket": object_store.bucket, "Key": f"{object_store.prefix}/{next(iter(orphaned))}"}
     object_store.client.create_multipart_upload(**upload)
     elsewhere = {"Bucket": object_store.bucket, "Key": f"{object_store.prefix}-other/x"}
@@ -332,8 +326,7 @@ def test_damage_is_found_and_only_that_shard_made_again(
     fill(store)
     assert digests(store) == local
     records = list(store.records())
-    one = f"{object_store.prefix}/{records[1].folder}/tiny/index.jsonl"
-    object_store.client.put_object(Bucket=object_store.bucket, Key=one, Body=b"rubbish")
+    object_store.put(f"{records[1].folder}/tiny/index.jsonl", b"rubbish")
     other = f"{object_store.prefix}/{records[2].folder}/tiny/{next(iter(records[2].formats['tiny'].files))}"
     object_store.client.delete_object(Bucket=object_store.bucket, Key=other)
     damage = list(verify_run(machine("b"), EXPORTERS))
@@ -350,11 +343,11 @@ def test_damage_is_found_and_only_that_shard_made_again(
 def test_finalize_refuses_damaged_files(machine: Machine, fill: Fill, object_store: Any) -> None:
     store = machine("a")
     fill(store)
-    key = f"{object_store.prefix}/{next(store.records()).folder}/tiny/index.jsonl"
-    object_store.client.put_object(Bucket=object_store.bucket, Key=key, Body=b"rubbish")
+    name = f"{next(store.records()).folder}/tiny/index.jsonl"
+    object_store.put(name, b"rubbish")
     with pytest.raises(DamagedShardError, match="sha256"):
         finalize(store, EXPORTERS)
-    object_store.client.delete_object(Bucket=object_store.bucket, Key=key)
+    object_store.client.delete_object(Bucket=object_store.bucket, Key=f"{object_store.prefix}/{name}")
     with pytest.raises(StorageError, match="gone"):
         finalize(store, EXPORTERS)
     assert object_store.names("tiny/") == []
@@ -364,8 +357,8 @@ def test_records_cannot_lead_out_of_the_run(machine: Machine, fill: Fill, object
     store = machine("a")
     fill(store)
     name = next(store.plan.shards()).name
-    key = f"{object_store.prefix}/commits/{name}.json"
-    good = json.loads(object_store.client.get_object(Bucket=object_store.bucket, Key=key)["Body"].read())
+    key = f"commits/{name}.json"
+    good = json.loads(object_store.get(key))
     secret = {"Bucket": object_store.bucket, "Key": f"{object_store.prefix}-other/secret"}
     object_store.client.put_object(**secret, Body=b"secret")
     files = good["formats"]["tiny"]["files"]
@@ -377,7 +370,7 @@ def test_records_cannot_lead_out_of_the_run(machine: Machine, fill: Fill, object
         {"formats": {"../..": good["formats"]["tiny"]}},
     ]
     for change in evil:
-        object_store.client.put_object(Bucket=object_store.bucket, Key=key, Body=json.dumps(good | change).encode())
+        object_store.put(key, json.dumps(good | change).encode())
         other = machine("b")
         with pytest.raises(DamagedShardError, match="leaves the run"):
             finalize(other, EXPORTERS)
@@ -388,7 +381,7 @@ def test_records_cannot_lead_out_of_the_run(machine: Machine, fill: Fill, object
     # Names that are fine in a folder and not in every store are refused before anything is asked for.
     for odd in ("a%2f..%2fb", "/etc/passwd", "a b"):
         change = {"formats": {"tiny": good["formats"]["tiny"] | {"files": files | {odd: [6, "0"]}}}}
-        object_store.client.put_object(Bucket=object_store.bucket, Key=key, Body=json.dumps(good | change).encode())
+        object_store.put(key, json.dumps(good | change).encode())
         with pytest.raises(DamagedShardError, match="leaves the run"):
             finalize(machine("b"), EXPORTERS)
 
@@ -397,7 +390,7 @@ def test_objects_with_odd_names_are_nobodys(machine: Machine, fill: Fill, object
     store = machine("a")
     fill(store)
     for name in ("commits/a b.json", "commits/x/y.json", "shards/a b/x", "previews/x\ty.png"):
-        object_store.client.put_object(Bucket=object_store.bucket, Key=f"{object_store.prefix}/{name}", Body=b"x")
+        object_store.put(name, b"x")
     assert store.committed() == {s.name for s in store.plan.shards()}
     assert list(orphans(store)) == []
     assert store.names("previews") == []
