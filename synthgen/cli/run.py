@@ -31,7 +31,7 @@ from synthgen.store.place import Place, create_run, plans_of
 from synthgen.store.plans import joined
 from synthgen.store.remote import check_store
 from synthgen.store.run import RunStore
-from synthgen.store.url import S3Url, working_base, working_folder
+from synthgen.store.url import S3Url, base_asked_for, working_folder
 
 FREE = 64 << 20  # bytes that must be free before a run starts
 # What MuJoCo 3 takes on Linux; anything else is an error as soon as it is imported.
@@ -176,7 +176,7 @@ def run(
 
         require_egl()
     url = out if isinstance(out, S3Url) else None
-    work = working_base() if url is not None else None
+    work = base_asked_for() if url is not None else None
     store = create_run(out, plan, work=work)
     job = Job(
         root=store.root,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,10 @@ class RemoteRunStore(RunStore):
             raise StorageError(f"{where}: no such record")
         return parse(where, data)
 
-    def upload(self, record: CommitRecord) -> None:
-        """Put the files that a record is going to name, and check what arrived."""
-        for key, form in record.formats.items():
-            self.files.upload(self.root / record.folder / key, f"{record.folder}/{key}", form.files)
+    def upload(self, folder: str, formats: Mapping[str, FormatRecord]) -> None:
+        """Put the files that a commit record is going to name, and check what arrived."""
+        for key, form in formats.items():
+            self.files.upload(self.root / folder / key, f"{folder}/{key}", form.files)
 
     def commit(self, record: CommitRecord) -> bool:
         """Publish a record with a conditional put."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -179,8 +179,8 @@ class RunStore:
         """Publish a record; False when another worker's try was first (whose files then count)."""
         return publish(self.commit_path(record.shard), dump(record.to_json()))
 
-    def upload(self, record: CommitRecord) -> None:
-        """Bring the files that a record is going to name to where the run is: here they are there already."""
+    def upload(self, folder: str, formats: Mapping[str, FormatRecord]) -> None:
+        """Bring the files that a commit record is going to name to where the run is: here they are there already."""
 
     def settle(self, record: CommitRecord, *, won: bool) -> None:
         """After ``commit``: drop the files of a try that did not count."""

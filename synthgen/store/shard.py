@@ -52,9 +52,11 @@ def commit_shard(
     name, folder = store.new_folder(shard)
     try:
         records, formats = _make(spool, slots, folder, dataset=dataset, exporters=exporters, beat=beat)
+        store.upload(name, formats)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    failpoint("shard.uploaded", shard.name)
     # From here on the folder stays, whatever happens: the record may be published even when an error is raised.
     record = CommitRecord(
         shard=shard.name,
@@ -72,8 +74,6 @@ def commit_shard(
         versions=versions(),
         seconds={**seconds, "write": round(seconds.get("write", 0.0) + time.perf_counter() - began, 6)},
     )
-    store.upload(record)
-    failpoint("shard.uploaded", shard.name)
     _keep_what_is_known(store, shard, record)
     won = store.commit(record)
     failpoint("shard.committed", shard.name)

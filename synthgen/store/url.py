@@ -71,17 +71,19 @@ def working_folder(url: S3Url, base: Path | None = None) -> Path:
     ``base``: where such folders lie; None = ``$SYNTHGEN_WORK``, or ``runs`` in synthgen's cache.
     """
     digest = hashlib.sha256(str(url).encode()).hexdigest()[:16]
-    return (base or working_base()).expanduser().resolve() / f"{url.name}-{digest}"
+    return (base or base_asked_for() or _cache()).expanduser().resolve() / f"{url.name}-{digest}"
 
 
-def working_base() -> Path:
-    """Where this machine's working folders lie."""
+def base_asked_for() -> Path | None:
+    """Where the user wants working folders to lie, on every machine; None = each machine's default."""
     own = os.environ.get("SYNTHGEN_WORK")
+    return Path(own) if own else None
+
+
+def _cache() -> Path:
+    own = os.environ.get("SYNTHGEN_CACHE")
     if own:
-        return Path(own)
-    cache = os.environ.get("SYNTHGEN_CACHE")
-    if cache:
-        return Path(cache) / "runs"
+        return Path(own) / "runs"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synthgen" / "runs"
 
 
