@@ -140,13 +140,13 @@ class ReplayBuffer(PieceFormat):
 
     def check_dataset(self, root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
         """See ``PieceFormat``."""
-        length = np.concatenate([p.table().column("length").to_numpy() for p in pieces])
+        length = np.concatenate([p.places().column("length").to_numpy() for p in pieces])
         store = open_store(root / STORE)
         dataset = manifest.dataset
         features = frame_features(dataset)
         names = [key(n) for n in [*(f.name for f in features), *(image_key(c.name) for c in dataset.cameras)]]
         yield from check_complete(STORE, root / STORE, store, [*names, "meta/episode_ends", "meta/task_index"])
-        said = [t[0] for p in pieces for t in p.table().column("tasks").to_pylist()]
+        said = [t[0] for p in pieces for t in p.places().column("tasks").to_pylist()]
         names = list(attributes(store).get("tasks", ()))
         numbers = {n: i for i, n in enumerate(names)}
         for name, want in (("episode_ends", np.cumsum(length)), ("task_index", [numbers.get(t, -1) for t in said])):

@@ -217,11 +217,11 @@ class Zarr(PieceFormat):
 
     def check_dataset(self, root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
         """See ``PieceFormat``."""
-        length = np.concatenate([p.table().column("length").to_numpy() for p in pieces])
+        length = np.concatenate([p.places().column("length").to_numpy() for p in pieces])
         yield from check_info(root, manifest, length, layout(jpeg=self._jpeg))
         yield from check_names(root, "tasks", "task")
         yield from check_names(root, "subtasks", "subtask")
-        tables = [p.table() for p in pieces]
+        tables = [p.places() for p in pieces]
         yield from check_episodes(root, manifest, tables, _places(tables))
         readers = (partial(_column, open_store(p.files["store"][0])) for p in pieces)
         # Subtasks are numbered within a store, and anew over the data set.

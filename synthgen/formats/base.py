@@ -209,7 +209,7 @@ class PieceFormat(ABC):
 
     def episodes(self, piece: Piece, dataset: DatasetSpec, wanted: Sequence[int] | None = None) -> Iterator[Episode]:
         """A piece's episodes (all, or those of the ascending row numbers), one in memory at a time."""
-        rows = piece.table()
+        rows = piece.places()
         wanted = list(range(len(rows)) if wanted is None else wanted)
         read = self.read_piece(piece, rows, dataset, wanted)
         for record, (arrays, videos) in zip(read_records(piece.records, wanted), read, strict=True):
@@ -251,7 +251,7 @@ class PieceFormat(ABC):
     def _check_pieces(self, pieces: Sequence[Piece], manifest: ShardManifest, *, decode: bool) -> Iterator[Problem]:
         for piece in pieces:
             try:
-                rows = piece.table()
+                rows = piece.places()
                 length = rows.column("length").to_pylist()
                 yield from self.check_piece(piece, rows, manifest.dataset, decode=decode)
                 yield from _check_records(piece, length, whole=decode)

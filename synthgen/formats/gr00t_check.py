@@ -64,7 +64,7 @@ def check_dataset(
     modality: Mapping[str, Any],
 ) -> Iterator[Problem]:
     """The numbering over all episodes, and the metadata. ``layout``: entries of info.json that name files."""
-    rows = [p.table() for p in pieces]
+    rows = [p.places() for p in pieces]
     length = np.concatenate([r.column("length").to_numpy() for r in rows])
     said = [sentences(row) for r in rows for row in r.select(["tasks", "paraphrases"]).to_pylist()]
     yield from check_info(root, manifest, length, layout)

@@ -80,7 +80,7 @@ class Hdf5Format(PieceFormat):
 
     def check_dataset(self, root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
         """See ``PieceFormat``."""
-        lengths = [n for p in pieces for n in p.table().column("length").to_pylist()]
+        lengths = [n for p in pieces for n in p.places().column("length").to_pylist()]
         try:
             with h5py.File(root / MAIN) as file:
                 data = group(file, "data")

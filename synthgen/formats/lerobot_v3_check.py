@@ -56,7 +56,7 @@ def check_piece(
 def check_dataset(root: Path, manifest: ShardManifest, pieces: Sequence[Piece]) -> Iterator[Problem]:
     """The numbering over all files, the episodes table, and the metadata."""
     dataset = manifest.dataset
-    tables = [p.table() for p in pieces]
+    tables = [p.places() for p in pieces]
     length = np.concatenate([t.column("length").to_numpy() for t in tables])
     tasks = [t[0] for table in tables for t in table.column("tasks").to_pylist()]
     layout: dict[str, str | None] = {"codebase_version": "v3.0", "data_path": DATA_PATH}

@@ -47,6 +47,14 @@ class Piece:
         """
         return read_table(self.rows)
 
+    def places(self) -> pa.Table:
+        """The rows without the statistics, which are most of their size: for what looks at every piece at once.
+
+        Raises:
+            DamagedShardError: they cannot be read.
+        """
+        return read_table(self.rows, without="stats/")
+
 
 def tables_of(pieces: Sequence[Piece], kind: str) -> Iterator[pa.Table]:
     """Every parquet file of a kind, one in memory at a time.

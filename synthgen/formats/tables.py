@@ -37,8 +37,8 @@ def write_arrow(table: pa.Table, path: Path) -> None:
         writer.write_table(table)
 
 
-def read_table(path: Path, *, group: int | None = None) -> pa.Table:
-    """A parquet file, or one row group of it; or a whole file of ``write_arrow``.
+def read_table(path: Path, *, without: str | None = None) -> pa.Table:
+    """A parquet file, or a file of ``write_arrow``; ``without``: columns that begin so are not read from parquet.
 
     Raises:
         DamagedShardError: it is missing or cannot be read.
@@ -50,7 +50,8 @@ def read_table(path: Path, *, group: int | None = None) -> pa.Table:
         # Not pq.read_table: that would take parts of the path for partition keys.
         with open_parquet(path) as file:
             # Threads cost more than they give for files this small.
-            return file.read(use_threads=False) if group is None else file.read_row_group(group, use_threads=False)
+            names = None if without is None else [n for n in file.schema_arrow.names if not n.startswith(without)]
+            return file.read(columns=names, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedShardError(f"{path}: cannot be read: {error}") from error
 
