@@ -13,7 +13,7 @@ byte by byte; the whole of that, with parquet and statistics, against encoding a
 Wall time per episode, everything included: encoding, statistics, parquet, closing and finalizing; of several episodes
 the fastest, on both sides, since what else the machine does only ever slows one down. Ours is one thread;
 lerobot uses what threads it likes. The GR00T figure is a ratio of CPU times of one thread, encoding against all of the
-export, so that a busy disk does not decide it.
+export, so that a busy disk does not decide it; of three tries in turn the fastest of each.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,7 @@ CAMERAS = ("agentview", "wrist")
 SMALL = dataset_spec()
 DATASET = dataset_spec(cameras=tuple(CameraSpec(name=c, width=SIZE, height=SIZE) for c in CAMERAS))
 SHARD = 64
+TRIES = 3
 LIMITS = {"default": 10.0, "h264": 8.0}
 PSNR = 35.0
 
@@ -102,7 +104,7 @@ def compare(folder: Path, episodes: int, ticks: int) -> dict[str, Any]:
     for codec in LIMITS:
         out[codec] = theirs(folder, codec, episodes)
         out[codec]["ratio"] = out[codec]["wall"] / out["synthgen"]["wall"]
-    out["gr00t"] = gr00t(folder, out["synthgen"]["encode_cpu"])
+    out["gr00t"] = gr00t(folder)
     met = all(out[codec]["ratio"] >= limit for codec, limit in LIMITS.items())
     out["met"] = bool(met and out["synthgen"]["psnr"] >= PSNR and out["gr00t"]["ratio"] >= 20)
     return out
@@ -114,7 +116,7 @@ def ours(folder: Path, episodes: int) -> dict[str, Any]:
     warm_up = Writer(exporter, folder / "warm-up")
     warm_up.add(replace(made_episode(0, SMALL, frames=20), videos=dict.fromkeys(CAMERAS, still)))
     warm_up.finish()
-    cpu = encode_cpu = 0.0
+    cpu = 0.0
     walls: list[float] = []
     writer = Writer(exporter, folder / "ours")
     for e in range(episodes):
@@ -122,7 +124,6 @@ def ours(folder: Path, episodes: int) -> dict[str, Any]:
         template = made_episode(e, SMALL, frames=frames.shape[1])
         start, start_cpu = perf_counter(), process_time()
         videos = {c: encode_video(frames[i], FPS) for i, c in enumerate(CAMERAS)}
-        encode_cpu += process_time() - start_cpu
         writer.add(replace(template, videos=videos))
         walls.append(perf_counter() - start)
         cpu += process_time() - start_cpu
@@ -131,7 +132,7 @@ def ours(folder: Path, episodes: int) -> dict[str, Any]:
     end = perf_counter() - start
     cpu += process_time() - start_cpu
     found = {"wall": min(walls) + end / episodes, "mean": (sum(walls) + end) / episodes}
-    found |= {"cpu": cpu / episodes, "encode_cpu": encode_cpu / episodes}
+    found |= {"cpu": cpu / episodes}
     return {**found, "psnr": psnr(folder, folder / "ours", episodes), "bytes": size(folder / "ours") / episodes}
 
 
@@ -150,8 +151,8 @@ def theirs(folder: Path, codec: str, episodes: int) -> dict[str, Any]:
     return {**found, "psnr": psnr(folder, root, episodes), "bytes": size(root) / episodes}
 
 
-def gr00t(folder: Path, encode: float) -> dict[str, Any]:
-    """A shard in our v3.0 and then in the GR00T layout; ``encode``: CPU seconds per episode of encoding."""
+def gr00t(folder: Path) -> dict[str, Any]:
+    """A shard in our v3.0 and then in the GR00T layout, and encoding in between, so that both meet the same load."""
     formats = Project.of().load("exporters", "exporter")
     videos = next(formats["lerobot"].read(folder / "ours")).videos
     ticks = videos[CAMERAS[0]].frames
@@ -160,14 +161,29 @@ def gr00t(folder: Path, encode: float) -> dict[str, Any]:
         writer.add(replace(made_episode(e, SMALL, frames=ticks), videos=videos))
     writer.finish()
     manifest, _ = read_dataset_manifest(folder / "v3")
-    start, start_cpu = perf_counter(), process_time()
-    write_dataset(formats["gr00t"], manifest.dataset, formats["lerobot"].read(folder / "v3"), folder / "gr00t")
-    wall, cpu = (perf_counter() - start) / SHARD, (process_time() - start_cpu) / SHARD
+    frames = np.load(folder / "source" / "0.npy")
+    encode = cpu = wall = float("inf")
+    for _ in range(TRIES):
+        start = process_time()
+        for i in range(len(CAMERAS)):
+            encode_video(frames[i], FPS)
+        encode = min(encode, process_time() - start)
+        shutil.rmtree(folder / "gr00t", ignore_errors=True)
+        start, start_cpu = perf_counter(), process_time()
+        write_dataset(formats["gr00t"], manifest.dataset, formats["lerobot"].read(folder / "v3"), folder / "gr00t")
+        wall, cpu = min(wall, (perf_counter() - start) / SHARD), min(cpu, (process_time() - start_cpu) / SHARD)
     before, after = (formats[n].read(folder / r) for n, r in (("lerobot", "v3"), ("gr00t", "gr00t")))
     for a, b in zip(before, after, strict=True):
         for c in CAMERAS:
             assert list(packets(a.videos[c])) == list(packets(b.videos[c])), "packets differ"
-    return {"wall": wall, "cpu": cpu, "ratio": encode / cpu, "packets": "identical", "episodes": SHARD}
+    return {
+        "wall": wall,
+        "cpu": cpu,
+        "encode": encode,
+        "ratio": encode / cpu,
+        "packets": "identical",
+        "episodes": SHARD,
+    }
 
 
 class Writer:
@@ -221,7 +237,7 @@ def show(r: dict[str, Any]) -> None:
     print(
         f"GR00T from a shard of {g['episodes']}: {g['cpu'] * 1e3:.0f} ms CPU/episode, packets {g['packets']},", end=" "
     )
-    print(f"{g['ratio']:.1f} times faster than encoding ({o['encode_cpu']:.2f} s; asked: >= 20)")
+    print(f"{g['ratio']:.1f} times faster than encoding ({g['encode']:.2f} s; asked: >= 20)")
     print("met" if r["met"] else "NOT met")
 
 
