@@ -1,6 +1,6 @@
 """What supervision and commit cost, with the fake simulator: overhead, scaling, resume scan, driver memory.
 
-    python benchmarks/supervision.py overhead|scaling|scan|memory|hang [--workers 1,4,16,64]
+    python benchmarks/supervision.py overhead|scaling|scan|memory|hang|costs [--workers 1,4,16,64]
 
 Prints one JSON object per measurement. Nothing is simulated; episodes sleep.
 """
@@ -25,7 +25,7 @@ from synthgen.core.plan import RunPlan
 from synthgen.core.project import Project
 from synthgen.engine.driver import Driver, Interrupts
 from synthgen.engine.progress import Progress, Tracker
-from synthgen.engine.ray_pool import RayPool
+from synthgen.engine.ray_pool import LOOPBACK, POLLS_PER_SECOND, QUIET, RayPool
 from synthgen.engine.schedule import Schedule
 from synthgen.engine.settings import Job, Settings
 from synthgen.store.files import dump
@@ -51,7 +51,7 @@ class Silent:
 
 
 def tell(**values: Any) -> None:
-    print(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}), flush=True)
+    print(json.dumps({k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()}), flush=True)
 
 
 def run(
@@ -69,39 +69,64 @@ def run(
     return root
 
 
-def overhead() -> None:
-    """Wall time per episode under supervision, commit included, against a bare loop over the same source."""
-    shards, size = 5, 16
-    plan = fake_plan(shards * size, shard_size=size)
-    source = FakeSource(plan, "fake", "franka", FakeOptions(seconds=1.0, success=1.0))
-    began = time.perf_counter()
-    for _ in source.run(range(size), beat=lambda *_: None):
-        pass
-    bare = (time.perf_counter() - began) / size
-    root = run(plan, workers=1, fake="seconds=1,success=1")
+BARE = """
+import time
+from synthgen.testing.fake_source import FakeOptions, FakeSource, fake_plan
+source = FakeSource(fake_plan(100_000), "fake", "franka", FakeOptions(seconds=1.0, success=1.0))
+for n, _ in enumerate(source.run(range(100_000), beat=lambda *_: None)):
+    print(n, time.time(), flush=True)
+"""
+
+
+def overhead(shards: int = 4, size: int = 64) -> None:
+    """Wall time per episode under supervision, commit included, against a bare loop over the same source.
+
+    Both run at the same time, so that a busy machine disturbs both alike. Shards have the default size.
+    """
+    bare = subprocess.Popen([sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True)
+    root = run(fake_plan(shards * size, shard_size=size), workers=1, fake="seconds=1,success=1")
+    bare.kill()
     finished = sorted(r.finished for r in RunStore.open(root).records())
+    lines = [line.split() for line in bare.communicate()[0].splitlines()]
+    ends = [float(at) for _, at in lines[:-1] if finished[0] <= float(at) <= finished[-1]]
+    alone = (ends[-1] - ends[0]) / (len(ends) - 1)
     ours = (finished[-1] - finished[0]) / (size * (shards - 1))
-    tell(measured="overhead", bare_seconds=bare, supervised_seconds=ours, overhead=ours / bare - 1)
+    tell(
+        measured="overhead",
+        shard=size,
+        episodes=size * (shards - 1),
+        bare_seconds=alone,
+        supervised_seconds=ours,
+        overhead=ours / alone - 1,
+    )
     shutil.rmtree(root)
 
 
-def scaling(counts: list[int]) -> None:
-    """Trajectories per second of sleeping episodes against workers times the rate of one."""
-    seconds = 4.0
+def scaling(counts: list[int], seconds: float) -> None:
+    """Seconds per episode of sleeping episodes, against the sleep."""
     for workers in counts:
-        plan = fake_plan(workers * 16, shard_size=4)
+        plan = fake_plan(workers * (12 + workers // 2), shard_size=4)  # while the last boot, the first go on
+        began = time.monotonic()
         root = run(plan, workers=workers, fake=f"seconds={seconds},success=1")
-        # The steady part: without each worker's first shard (boots) and last (the tail of the plan).
+        # The steady part: from when every worker had finished its first shard, so that none is booting.
         per_worker: dict[str, list[float]] = {}
         for record in RunStore.open(root).records():
             per_worker.setdefault(record.worker, []).append(record.finished)
-        gaps = [b - a for t in per_worker.values() for a, b in zip(sorted(t), sorted(t)[1:], strict=False)]
+        all_up = max(min(times) for times in per_worker.values())
+        gaps = [
+            b - a
+            for times in per_worker.values()
+            for a, b in zip(sorted(times), sorted(times)[1:], strict=False)
+            if a >= all_up
+        ]
         per_episode = sum(gaps) / len(gaps) / 4
         tell(
             measured="scaling",
             workers=len(per_worker),
+            episodes=4 * len(gaps),
             seconds_per_episode=per_episode,
             efficiency=seconds / per_episode,
+            run_seconds=time.monotonic() - began,
         )
         shutil.rmtree(root)
 
@@ -202,18 +227,116 @@ def hang() -> None:
         shutil.rmtree(faults)
 
 
+class Echo:
+    """An actor that answers as a worker does, at once or not at all."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
+
+    def snapshot(self) -> dict[str, Any]:
+        """See ``WorkerActor.snapshot``."""
+        return self.answer
+
+    def hold(self) -> None:
+        """A shard that takes long."""
+        time.sleep(1000)
+
+
+def snapshot(cells: int = 3) -> dict[str, Any]:
+    """What a busy worker says of itself."""
+    failures = {"missed_grasp": 3, "dropped": 2, "not_in_receptacle": 1}
+    seconds = {p: 123.456 for p in ("sample", "plan", "physics", "check", "render", "encode")}
+    tally = {"attempts": 64, "successes": 58, "fresh": 58, "failures": failures, "seconds": seconds}
+    now = {"state": "running", "cell": "fake.franka", "shard": "fake.franka.000001", "phase": "step", "slot": 77}
+    counts = {"commits": 9, "conflicts": 0, "boots": 2, "failed_boots": 0, "restarts": {"hang": 1}}
+    told = {f"fake.{e}": tally for e in ("franka", "gr1", "g1")[:cells]}
+    return {**now, "memory": 1 << 30, "number": 7, "events": [], **counts, "cells": told}
+
+
+def per(work: Any, times: int) -> float:
+    """CPU seconds of this process per call."""
+    began = time.process_time()
+    for i in range(times):
+        work(i)
+    return (time.process_time() - began) / times
+
+
+def costs() -> None:
+    """What one driver spends, and what that makes of more workers than this machine can hold."""
+    import ray
+
+    root = Path(tempfile.mkdtemp(prefix="supervision-"))
+    plan = fake_plan(260_000, embodiments=("franka", "gr1", "g1"), shard_size=64)
+    store = RunStore.create(root, plan)
+    state = status(store)
+    poll, pending = _ray_costs(ray)
+    for workers in (64, 256, 2048):
+        names = [f"w{i:04d}" for i in range(workers)]
+        schedule = Schedule(plan, done=store.is_committed)
+        for name in names:
+            schedule.next(name, names)
+
+        def again(i: int, schedule: Schedule = schedule, names: list[str] = names) -> None:
+            schedule.finish(names[i % len(names)])
+            schedule.next(names[i % len(names)], names)
+
+        assign = per(again, 200)
+        tracker = Tracker(plan, state, workers)
+        said = {name: snapshot() for name in names}
+        tick = per(lambda _, t=tracker, s=said: t.update(s, 0), 10)
+        every = max(1.0, workers / POLLS_PER_SECOND)
+        # An episode of 4 s on every worker: a shard of 64 every 256 s. The loop goes round for every shard that ends
+        # and at least twice a second, and each time asks Ray about every call that is pending.
+        ends = workers / 256
+        rounds = 2 + ends
+        load = workers / every * poll + 2 * tick + ends * (assign + poll) + rounds * workers * pending
+        tell(
+            measured="driver",
+            workers=workers,
+            assign_seconds=assign,
+            tick_seconds=tick,
+            poll_seconds=poll,
+            pending_seconds=pending,
+            polled_every=every,
+            driver_cpu=load,
+        )
+    shutil.rmtree(root)
+
+
+def _ray_costs(ray: Any) -> tuple[float, float]:
+    """CPU seconds of the driver per call that an actor answers, and per call that is looked at in vain."""
+    os.environ.update(QUIET | LOOPBACK)
+    ray.init(address="local", num_cpus=4, object_store_memory=80 << 20, include_dashboard=False, log_to_driver=False)
+    remote = ray.remote(Echo)
+    actors = [remote.options(num_cpus=0.01).remote(snapshot()) for _ in range(4)]
+    ray.get([a.snapshot.remote() for a in actors])
+
+    def poll(_: int) -> None:
+        asked = [a.snapshot.remote() for a in actors for _ in range(16)]
+        done, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
+        for reference in done:
+            ray.get(reference)
+
+    each = per(poll, 20) / 64
+    held = [actors[0].hold.remote() for _ in range(2048)]
+    look = per(lambda _: ray.wait(held, num_returns=len(held), timeout=0), 20) / len(held)
+    ray.shutdown()
+    return each, look
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["overhead", "scaling", "scan", "memory", "hang", "_memory"])
+    parser.add_argument("what", choices=["overhead", "scaling", "scan", "memory", "hang", "costs", "_memory"])
     parser.add_argument("n", nargs="?", type=int, default=0)
     parser.add_argument("--workers", default="1,4,16")
+    parser.add_argument("--seconds", type=float, default=4.0, help="Length of an episode, for scaling.")
     options = parser.parse_args()
     if options.what == "_memory":
         _memory(options.n)
     elif options.what == "scaling":
-        scaling([int(w) for w in options.workers.split(",")])
+        scaling([int(w) for w in options.workers.split(",")], options.seconds)
     else:
-        {"overhead": overhead, "scan": scan, "memory": memory, "hang": hang}[options.what]()
+        {"overhead": overhead, "scan": scan, "memory": memory, "hang": hang, "costs": costs}[options.what]()
     sys.stdout.flush()
     os._exit(0)
 

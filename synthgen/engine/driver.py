@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -98,6 +99,7 @@ class Driver:
         self._waiting = 0
         self._losses: dict[str, int] = {}
         self._draining = False
+        self._shown = 0.0
         self._gave_up: list[str] = []
         self._make_metrics = metrics
         self._metrics: Metrics | None = None
@@ -153,7 +155,8 @@ class Driver:
             self._draining = True
             self._view.say("draining", "finishing the episodes under way (Ctrl-C again stops at once)")
             self._pool.drain()
-        self._show()
+        if time.monotonic() - self._shown >= TICK:  # with thousands of workers, adding them up costs milliseconds
+            self._show()
         boots, failed = self._tracker.boots, self._tracker.failed_boots
         if boots >= BOOTS_TO_JUDGE and failed > FAILED_BOOTS * boots:
             raise IncompleteRunError(
@@ -161,6 +164,7 @@ class Driver:
             )
 
     def _show(self) -> None:
+        self._shown = time.monotonic()
         progress = self._tracker.update(self._pool.snapshots(), self._waiting)
         self._view.progress(progress)
         if self._metrics is None and self._make_metrics is not None:

@@ -58,6 +58,7 @@ class Supervisor:
         self._episodes = 0
         self._boots_here = 0
         self._deaths = 0
+        self._recycled = ""  # why the child was told to end after its episode
         self._session_strikes: list[str] = []
         self._struck: set[tuple[str, int]] = set()
         self._draining = threading.Event()
@@ -159,6 +160,8 @@ class Supervisor:
                 self._bury(death, shard)
                 continue
             if end == "stopped" and not self._draining.is_set():  # told to, for its memory or age
+                with self._lock:
+                    self._restarts[self._recycled] += 1
                 self.close()
                 continue
             return end
@@ -204,7 +207,7 @@ class Supervisor:
         child.send({"op": "shard", "shard": asdict(shard), "defer": defer})
         if self._draining.is_set():  # may have been set before there was a child to tell
             child.send({"op": "drain"})
-        recycling = False
+        self._recycled = ""
         looked = 0.0
         while True:
             for message in self._listen(child):
@@ -220,11 +223,9 @@ class Supervisor:
                 if memory > 1.5 * self._settings.memory:
                     raise _DeathError(f"{memory >> 20} MiB of memory, far over the budget")
                 old = self._episodes >= self._settings.episodes_per_child
-                if not recycling and (old or memory > self._settings.memory):
-                    recycling = True
+                if not self._recycled and (old or memory > self._settings.memory):
+                    self._recycled = "age" if old else "memory"
                     child.send({"op": "drain"})
-                    with self._lock:
-                        self._restarts["age" if old else "memory"] += 1
 
     def _listen(self, child: ChildProcess, *, booting: bool = False) -> list[Message]:
         """Messages of one tick; checks the clock.

@@ -14,7 +14,7 @@ from synthgen.store.run import RunStore
 from synthgen.store.s3 import Entry, Upload
 
 TRY, STRIKES = "a try at a shard that was not committed", "strikes of a committed shard"
-OLD = 3600.0  # seconds: younger files of an unfinished run may belong to a worker that is alive
+OLD = 3 * 3600.0  # seconds: younger files of an unfinished run may belong to a live worker (clocks may be an hour off)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def orphans(store: RunStore, *, older_than: float | None = None) -> Iterator[Orp
 
     Args:
         store: the run.
-        older_than: seconds that a try must not have been touched; None = an hour while the run is unfinished (a live
+        older_than: seconds that a try must not have been touched; None = ``OLD`` while the run is unfinished (a live
             worker's files look like an orphan's), 0 when every shard is committed.
 
     Raises:

@@ -306,6 +306,13 @@ def test_simulators_that_never_start_stop_the_run(cluster: str, make_job: MakeJo
         drive(job)
 
 
+def test_too_many_failed_boots_stop_the_run_loudly(cluster: str, make_job: MakeJob, faults: Path) -> None:
+    job = make_job(PLAN, deaths=100)
+    arm(faults, "fake.boot", "exit 1", always=True)
+    with pytest.raises(IncompleteRunError, match=r"(\d+) of \1 simulators failed to start"):
+        drive(job)
+
+
 def test_success_rate_zero_quarantines_every_slot(cluster: str, make_job: MakeJob) -> None:
     plan = fake_plan(2, shard_size=1, max_attempts=3)
     job = make_job(plan, fake="success=0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ from synthgen.core.failpoint import arm
 from synthgen.engine.settings import Job
 from synthgen.engine.supervisor import Supervisor
 from synthgen.store.run import RunStore
+from synthgen.store.status import status
 from synthgen.store.strikes import Strikes
 from synthgen.testing.fake_source import fake_plan
 
@@ -241,6 +243,61 @@ def test_a_leaking_simulator_is_replaced_between_episodes(
     assert said["restarts"] == {"memory": 1}
     assert said["cells"]["fake.franka"]["successes"] == 4
     assert not (job.root / "strikes").exists()
+
+
+def test_a_simulator_far_over_its_memory_is_ended_at_once(
+    make_job: MakeJob, faults: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthgen.engine.supervisor.MEMORY_EVERY", 0.0)
+    job = make_job(memory=300 << 20)
+    arm(faults, "fake.reset", "leak 600", detail="franka.1.0")
+    arm(faults, "fake.step", "sleep 10", detail="franka.1.0")  # so that it cannot get away
+    supervisor, results = run_all(job)
+    assert results[0]["end"] == "committed"
+    said = supervisor.snapshot()
+    assert said["restarts"] == {"memory": 1}
+    assert "far over the budget" in said["events"][0]["cause"]
+    assert slots(job) == [("fake.franka", i) for i in range(4)]
+
+
+def test_when_memory_runs_out_the_kernel_takes_the_simulator_first(make_job: MakeJob, faults: Path) -> None:
+    job = make_job()
+    arm(faults, "fake.step", "sleep 60", detail="franka.1.0")
+    thread, done = start(job)
+    child = caught(faults, "fake.step", "franka.1.0")
+    scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (child.pid, child.ppid(), os.getpid())]
+    assert scores[0] == 1000 > max(scores[1:])
+    kill(child)  # what the kernel does then
+    thread.join(timeout=60)
+    assert done[0]["end"] == "committed"
+    assert slots(job) == [("fake.franka", i) for i in range(4)]
+
+
+JUMPING = """
+import sys, time
+if "synthgen.engine.child" in sys.orig_argv:
+    real, calls = time.time, iter(range(1 << 60))
+    time.time = lambda: real() + (3600, 0, -3600)[next(calls) % 3]
+"""
+
+
+def test_a_clock_that_jumps_by_an_hour_changes_nothing(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(JUMPING)
+    real, calls = time.time, iter(range(1 << 60))
+    monkeypatch.setattr(time, "time", lambda: real() + (3600, 0, -3600)[next(calls) % 3])
+    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    job = make_job(fake_plan(6, shard_size=2), environment={"PYTHONPATH": path}, deadlines=QUICK)
+    supervisor, results = run_all(job)
+    assert [r["end"] for r in results] == ["committed"] * 3
+    assert supervisor.snapshot()["restarts"] == {}
+    finished = [r.finished for r in RunStore.open(job.root).records()]
+    assert max(finished) - min(finished) > 3000, "the clock did jump"
+    assert slots(job) == [("fake.franka", i) for i in range(6)]
+    assert status(RunStore.open(job.root)).complete
 
 
 def test_an_old_simulator_is_replaced(make_job: MakeJob) -> None:
