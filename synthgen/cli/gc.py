@@ -14,7 +14,7 @@ from synthgen.store.place import Place, open_run
 @click.command()
 @click.argument("run", type=RunPlace())
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
-@click.option("--older-than", type=float, metavar="SECONDS", help="Age of a try.  [default: 3600; 0 when complete]")
+@click.option("--older-than", type=float, metavar="SECONDS", help="Age of a try.  [default: 10800; 0 when complete]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def gc(run: Place, dry_run: bool, older_than: float | None, as_json: bool) -> None:
     """Remove files that no commit names, and nothing else.

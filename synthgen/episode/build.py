@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 from synthgen.core.embodiment import Embodiment
-from synthgen.core.errors import PlanMismatchError, UsageError
+from synthgen.core.errors import PlanMismatchError, SimulatorError, UsageError
 from synthgen.core.exporter import CameraSpec, DatasetSpec
 from synthgen.core.plan import RunPlan
 from synthgen.core.project import Project, pick
@@ -67,6 +67,8 @@ def open_source(
     )
     simulator = make(plan.simulator, options)
     simulator.load(scene, embodiment, fps=plan.fps, num_envs=num_envs)
+    if simulator.num_envs != num_envs:
+        raise SimulatorError(f"{plan.simulator} made {simulator.num_envs} environments, not {num_envs}")
     rig = open_rig(task, embodiment, scene, simulator, store.root, fps=plan.fps, clock=clock)
     return Pipeline(
         rig,

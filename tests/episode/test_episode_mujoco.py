@@ -12,7 +12,7 @@ from test_pipeline import no_beat, same
 
 from synthgen.core.embodiment import Embodiment
 from synthgen.core.episode import Episode
-from synthgen.core.errors import PlanMismatchError, UsageError
+from synthgen.core.errors import PlanMismatchError, SimulatorError, UsageError
 from synthgen.core.plan import Cell, RunPlan
 from synthgen.core.pose import Pose, quat_mul
 from synthgen.core.project import Project
@@ -52,6 +52,17 @@ def plan(embodiment: str, *, scene: str = "tabletop", cameras: tuple[str, ...] =
         version="0",
     )
     return RunPlan(**(values | changes))
+
+
+def test_a_simulator_with_another_number_of_environments_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synthgen.sim.mujoco.simulator import MujocoSimulator
+
+    load = MujocoSimulator.load
+    monkeypatch.setattr(
+        MujocoSimulator, "load", lambda self, *args, **options: load(self, *args, **options | {"num_envs": 1})
+    )
+    with pytest.raises(SimulatorError, match="made 1 environments, not 2"):
+        open_cell("franka", scene="tiny", num_envs=2)
 
 
 def open_cell(embodiment: str, *, num_envs: int = 1, **options: Any) -> Pipeline:
