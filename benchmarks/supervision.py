@@ -285,9 +285,9 @@ def costs() -> None:
         said = {name: snapshot() for name in names}
         tick = per(lambda _, t=tracker, s=said: t.update(s, 0), 10)
         every = max(1.0, workers / POLLS_PER_SECOND)
-        # An episode of 4 s on every worker: a shard of 64 every 256 s. The loop goes round for every shard that ends
+        # An episode of 2 s on every worker: a shard of 64 every 128 s. The loop goes round for every shard that ends
         # and at least twice a second, and each time asks Ray about every call that is pending.
-        ends = workers / 256
+        ends = workers / 128
         rounds = 2 + ends
         load = workers / every * poll + 2 * tick + ends * (assign + poll) + rounds * workers * pending
         tell(

@@ -13,7 +13,7 @@ import threading
 import time
 
 EVERY = 2.0  # seconds between the driver's looks
-GONE = 5.0  # seconds without an answer after which the head is taken for gone
+GONE = 4.0  # seconds after the first look in vain, with none better since, after which the head is taken for gone
 STUCK = 4.0  # further seconds that the driver has to notice by itself
 SILENT = 4.0  # seconds without a word from the driver after which an actor looks for the head itself
 REFUSALS = 3  # looks in vain, one a second, after which the actor leaves
@@ -33,14 +33,15 @@ class HeadWatch:
     def __init__(self, head: str, *, remedy: str) -> None:
         self._head = head
         self._remedy = remedy
-        self._heard = time.monotonic()
+        self._missed: float | None = None  # when it first did not answer; a stopped or busy driver misses nothing
         self._closed = threading.Event()
         if head:
             threading.Thread(target=self._watch, daemon=True, name="head-watch").start()
 
     def gone(self) -> bool:
         """Whether the head has not answered for a while."""
-        return bool(self._head) and time.monotonic() - self._heard > GONE
+        missed = self._missed
+        return missed is not None and time.monotonic() - missed > GONE
 
     def close(self) -> None:
         """Stop watching: the driver goes its own way from here."""
@@ -48,9 +49,12 @@ class HeadWatch:
 
     def _watch(self) -> None:
         while not self._closed.wait(EVERY):
+            looked = time.monotonic()
             if answers(self._head):
-                self._heard = time.monotonic()
-            elif time.monotonic() - self._heard > GONE + STUCK:
+                self._missed = None
+                continue
+            self._missed = self._missed or looked
+            if time.monotonic() - self._missed > GONE + STUCK:
                 sys.stderr.write(f"error: the head of the Ray cluster is gone\n  remedy: {self._remedy}\n")
                 sys.stderr.flush()
                 os._exit(3)

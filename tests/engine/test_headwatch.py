@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 
-from synthgen.engine.headwatch import REFUSALS, SILENT, Abandoned
+import pytest
+from engine_helpers import wait_for
+
+from synthgen.engine import headwatch
+from synthgen.engine.headwatch import REFUSALS, SILENT, Abandoned, HeadWatch
 
 
 def listener() -> tuple[socket.socket, str]:
@@ -28,3 +33,19 @@ def test_a_word_of_the_driver_or_of_the_head_in_between_counts() -> None:
     for silent in (SILENT, SILENT, 0.0, SILENT, SILENT):
         assert not abandoned.look(silent)
     assert abandoned.look(SILENT)
+
+
+def test_the_driver_takes_a_head_for_gone_that_does_not_answer_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headwatch, "EVERY", 0.05)
+    monkeypatch.setattr(headwatch, "GONE", 0.5)
+    monkeypatch.setattr(headwatch, "STUCK", 1000.0)
+    server, head = listener()
+    watch = HeadWatch(head, remedy="")
+    with server:
+        time.sleep(1.0)
+        assert not watch.gone()
+    wait_for(watch.gone, 30)
+    with socket.create_server(("127.0.0.1", int(head.rpartition(":")[2]))):
+        wait_for(lambda: not watch.gone(), 30)
+    watch.close()
+    assert not HeadWatch("", remedy="").gone()
