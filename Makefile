@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 N ?= 12
 WORKERS ?= 2
+FAULTS ?= 10000
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test readers check lint types imports lock clean setup setup-dev help
+.PHONY: demo test readers torture check lint types imports lock clean setup setup-dev help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +20,9 @@ test: setup-dev  ## run the tests
 
 readers:  ## .venv-readers: the programs that read our data sets, and their tests
 	.ci/readers.sh test -q
+
+torture: setup-dev  ## 10 000 injected faults (FAULTS=...): nothing may be lost or doubled
+	$(BIN)/python tests/torture.py --faults $(FAULTS)
 
 check: lint types imports  ## lint, types and the import contract
 
