@@ -33,7 +33,7 @@ case $minor in
   12) torch=2.11.0 ;;
   *) echo "the readers need Python 3.11 or later: READERS_PYTHON=python3.12 $0" >&2; exit 2 ;;
 esac
-made=$(cat requirements/readers*.lock "$0" | sha256sum)
+made=$(echo "3.$minor" | cat - requirements/readers*.lock "$0" | sha256sum)
 make_it() {
 if [ "$(cat $venv/.made 2>/dev/null || true)" = "$made" ]; then return; fi
 rm -rf $venv
