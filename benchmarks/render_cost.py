@@ -16,7 +16,9 @@ import os
 import time
 from itertools import pairwise
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from synthgen.engine.process import THREADS
+
+os.environ.update(THREADS)  # as a worker's simulator has them; before anything loads
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 import numpy as np
@@ -61,7 +63,7 @@ def measure(scene: SceneSpec, name: str, frames: int, rounds: int) -> dict[str, 
     robot = registry.load(name)
     sample = sample_scene(scene, EpisodeSpec(task="pick_place", embodiment=name, slot=0, attempt=0, entropy=1))
     root_of = AssetStore().root
-    reduced, full = (MujocoSimulator(root_of=root_of, faces=f) for f in (4500, None))
+    reduced, full = (MujocoSimulator(root_of=root_of, faces=f) for f in (4000, None))
     for sim in (reduced, full):
         sim.load(scene, robot, fps=20)
         sim.reset({0: sample})

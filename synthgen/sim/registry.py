@@ -41,7 +41,7 @@ class SimulatorOptions:
     pixels: tuple[int, int] = (256, 256)
     device: str = "cpu"
     shadows: bool = False
-    faces: int | None = 4500
+    faces: int | None = 4000
     choices: Mapping[str, str] = field(default_factory=dict[str, str])
     robots: tuple[str, ...] = ()
 

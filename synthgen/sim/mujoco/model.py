@@ -34,7 +34,7 @@ def build_model(
     *,
     purpose: Purpose,
     timestep: float | None = None,
-    faces: int | None = 4500,
+    faces: int | None = 4000,
     shadows: bool = False,
 ) -> mujoco.MjModel:
     """Compile the model.

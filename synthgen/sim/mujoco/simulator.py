@@ -41,7 +41,7 @@ class MujocoSimulator:
         root_of: Callable[[str], Any],
         rendering: bool = True,
         shadows: bool = False,
-        faces: int | None = 4500,
+        faces: int | None = 4000,
     ) -> None:
         self.num_envs = 0
         self._root_of = root_of
